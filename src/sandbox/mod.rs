@@ -1,0 +1,1 @@
+//! Private servers to try walpost on.
