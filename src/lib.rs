@@ -9,6 +9,9 @@
 //! Only the last arrow closes the loop. `tests/structure.rs` keeps it so.
 
 pub mod lsn;
+pub mod position;
+pub mod postgres;
+pub mod replication;
 // Beside the path: these use the stages, never the other way round.
 pub mod cli;
 pub mod config;

@@ -1,0 +1,320 @@
+//! A libpq-style connection URL, read once.
+//!
+//! `tokio_postgres::Config` parses the URL but knows neither `verify-ca` and `verify-full` nor `sslrootcert`, so those
+//! keys are taken out first (<https://www.postgresql.org/docs/current/libpq-connect.html>).
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use tokio_postgres::config::Host;
+
+/// How long one host may take to accept a connection unless the URL's `connect_timeout` says otherwise.
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the database is and who connects to it.
+#[derive(Clone)]
+pub struct Endpoint {
+    config: tokio_postgres::Config,
+    user: String,
+    tls: TlsSettings,
+}
+
+/// How the connection is encrypted and whom it trusts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Whether to encrypt, and what to verify.
+    pub mode: SslMode,
+    /// PEM file with the certificate authorities to trust; `None` or `system` means those of the operating system.
+    pub root_cert: Option<PathBuf>,
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SslMode {
+    /// Never encrypt.
+    Disable,
+    /// Encrypt if the server can; verify nothing.
+    #[default]
+    Prefer,
+    /// Encrypt or fail; verify the chain only if a root certificate is given, as libpq does.
+    Require,
+    /// Encrypt, and verify that a trusted authority signed the certificate.
+    VerifyCa,
+    /// Encrypt, and verify the chain and the host name.
+    VerifyFull,
+}
+
+impl Endpoint {
+    /// Reads a `postgres://` URL.
+    pub fn parse(url: &str) -> Result<Self, EndpointError> {
+        if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
+            return Err(EndpointError::NotAUrl);
+        }
+        let (plain, tls) = take_tls_keys(url)?;
+        let config = tokio_postgres::Config::from_str(&plain).map_err(|error| EndpointError::Url(cause_of(&error)))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(EndpointError::NoHost);
+        }
+        let user = match config.get_user() {
+            Some(user) => user.to_owned(),
+            None => operating_system_user().ok_or(EndpointError::NoUser)?,
+        };
+        let mut config = config;
+        config.user(&user);
+        if config.get_dbname().is_none() {
+            config.dbname(&user);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("walpost");
+        }
+        Ok(Self { config, user, tls })
+    }
+
+    /// Replaces the password, for one that is kept apart from the URL.
+    pub fn set_password(&mut self, password: &str) {
+        self.config.password(password);
+    }
+
+    /// Replaces the TLS settings that differ from the URL's.
+    pub fn set_tls(&mut self, mode: Option<SslMode>, root_cert: Option<PathBuf>) {
+        self.tls.mode = mode.unwrap_or(self.tls.mode);
+        self.tls.root_cert = root_cert.or(self.tls.root_cert.take());
+    }
+
+    /// The role that connects.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The database that holds the outbox.
+    pub fn database(&self) -> &str {
+        self.config.get_dbname().unwrap_or(&self.user)
+    }
+
+    /// The encryption settings.
+    pub fn tls(&self) -> &TlsSettings {
+        &self.tls
+    }
+
+    /// The password, if there is one.
+    pub(crate) fn password(&self) -> Option<&[u8]> {
+        self.config.get_password()
+    }
+
+    /// Server options for the session (libpq's `options`).
+    pub(crate) fn options(&self) -> Option<&str> {
+        self.config.get_options()
+    }
+
+    /// How the session calls itself in `pg_stat_activity`.
+    pub(crate) fn application_name(&self) -> &str {
+        self.config.get_application_name().unwrap_or("walpost")
+    }
+
+    /// Everything that `tokio-postgres` needs once the stream is open.
+    pub(crate) fn sql_config(&self) -> &tokio_postgres::Config {
+        &self.config
+    }
+
+    /// The longest wait for one host.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    /// The hosts to try, in order.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        let ports = self.config.get_ports();
+        let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        let address = |index: usize| self.config.get_hostaddrs().get(index).map(ToString::to_string);
+        let hosts = self.config.get_hosts();
+        if hosts.is_empty() {
+            let addresses = self.config.get_hostaddrs().iter().map(ToString::to_string);
+            return addresses
+                .enumerate()
+                .map(|(index, host)| Target::Tcp { name: host.clone(), dial: host, port: port(index) })
+                .collect();
+        }
+        let target = |(index, host): (usize, &Host)| match host {
+            Host::Tcp(name) => Target::Tcp {
+                name: name.clone(),
+                dial: address(index).unwrap_or_else(|| name.clone()),
+                port: port(index),
+            },
+            Host::Unix(folder) => Target::Unix(folder.join(format!(".s.PGSQL.{}", port(index)))),
+        };
+        hosts.iter().enumerate().map(target).collect()
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+/// Without the password: `user@host:port,host:port/database`.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let targets: Vec<String> = self.targets().iter().map(ToString::to_string).collect();
+        write!(f, "{}@{}/{}", self.user, targets.join(","), self.database())
+    }
+}
+
+/// One address to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// `name` is what the certificate must say, `dial` what the resolver is asked for.
+    Tcp { name: String, dial: String, port: u16 },
+    /// The socket file.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { name, port, .. } => write!(f, "{name}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl FromStr for SslMode {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        Ok(match text {
+            "disable" => Self::Disable,
+            "prefer" => Self::Prefer,
+            "require" => Self::Require,
+            "verify-ca" => Self::VerifyCa,
+            "verify-full" => Self::VerifyFull,
+            other => return Err(EndpointError::SslMode(other.to_owned())),
+        })
+    }
+}
+
+/// A URL that cannot be used. The text never holds the URL itself, which may hold a password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// Not a URL at all.
+    #[error("the connection URL must begin with postgres:// or postgresql://")]
+    NotAUrl,
+    /// The library that parses it said no.
+    #[error("the connection URL cannot be read: {0}")]
+    Url(String),
+    /// No host and no socket folder.
+    #[error("the connection URL names no host")]
+    NoHost,
+    /// No user, and the operating system has no name for us either.
+    #[error("the connection URL names no user")]
+    NoUser,
+    /// An `sslmode` that libpq does not have, or one that we refuse to imitate (`allow`).
+    #[error("unknown sslmode {0:?} (disable, prefer, require, verify-ca or verify-full)")]
+    SslMode(String),
+    /// A percent sequence that is no UTF-8.
+    #[error("the value of {0} in the connection URL is not valid")]
+    Encoding(&'static str),
+}
+
+/// Takes the TLS keys out of the URL's query.
+fn take_tls_keys(url: &str) -> Result<(String, TlsSettings), EndpointError> {
+    let mut tls = TlsSettings::default();
+    let Some((base, query)) = url.split_once('?') else {
+        return Ok((url.to_owned(), tls));
+    };
+    let mut kept = Vec::new();
+    for pair in query.split('&') {
+        match pair.split_once('=') {
+            Some(("sslmode", mode)) => tls.mode = mode.parse()?,
+            Some(("sslrootcert", path)) => tls.root_cert = Some(percent_decode(path, "sslrootcert")?.into()),
+            _ => kept.push(pair),
+        }
+    }
+    let separator = if kept.is_empty() { "" } else { "?" };
+    Ok((format!("{base}{separator}{}", kept.join("&")), tls))
+}
+
+fn percent_decode(text: &str, key: &'static str) -> Result<String, EndpointError> {
+    let bad = || EndpointError::Encoding(key);
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| byte.and_then(|b| char::from(b).to_digit(16)).ok_or_else(bad);
+        let value = digit(rest.next())? * 16 + digit(rest.next())?;
+        bytes.push(u8::try_from(value).map_err(|_| bad())?);
+    }
+    String::from_utf8(bytes).map_err(|_| bad())
+}
+
+/// The text under `tokio_postgres::Error`'s own, which says only that the configuration is invalid.
+fn cause_of(error: &tokio_postgres::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// libpq's default role: the name of the user that runs the process.
+fn operating_system_user() -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok()??;
+    Some(user.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Endpoint {
+        Endpoint::parse(url).unwrap()
+    }
+
+    #[test]
+    fn hosts_keep_their_own_ports() {
+        let endpoint = parse("postgres://app@a:5001,b:5002/shop?target_session_attrs=read-write");
+        assert_eq!(endpoint.to_string(), "app@a:5001,b:5002/shop");
+    }
+
+    #[test]
+    fn a_socket_folder_is_a_host() {
+        for url in ["postgres://app@%2Frun%2Fpg/shop?port=6000", "postgresql:///shop?host=/run/pg&port=6000&user=app"] {
+            assert_eq!(parse(url).targets(), [Target::Unix("/run/pg/.s.PGSQL.6000".into())], "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_keys_are_ours() {
+        let endpoint = parse("postgres://app@db/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=3");
+        assert_eq!(endpoint.tls, TlsSettings { mode: SslMode::VerifyFull, root_cert: Some("/etc/ca.pem".into()) });
+        assert_eq!(endpoint.connect_timeout(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_later_setting_wins_over_the_url() {
+        let mut endpoint = parse("postgres://app@db/shop?sslmode=disable");
+        endpoint.set_tls(Some(SslMode::Require), None);
+        assert_eq!(endpoint.tls.mode, SslMode::Require);
+    }
+
+    #[test]
+    fn the_password_is_never_printed() {
+        let endpoint = parse("postgres://app:canary@db/shop");
+        assert!(!format!("{endpoint} {endpoint:?}").contains("canary"));
+        let error = Endpoint::parse("postgres://app:canary@db:notaport/shop").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+
+    #[test]
+    fn bad_urls_say_what_is_wrong() {
+        let cases = [
+            ("host=db user=app", "must begin with postgres://"),
+            ("postgres:///shop", "names no host"),
+            ("postgres://app@db/shop?sslmode=allow", "unknown sslmode \"allow\""),
+            ("postgres://app@db/shop?colour=red", "colour"),
+            ("postgres://app@db/shop?sslrootcert=%zz", "sslrootcert"),
+        ];
+        for (url, part) in cases {
+            let text = Endpoint::parse(url).unwrap_err().to_string();
+            assert!(text.contains(part), "{url}: {text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Plain SQL over the same stream as replication.
+//!
+//! `tokio-postgres` gets a [`Stream`] that is already open and already encrypted, so that there is one implementation
+//! of TLS and of host order for both kinds of connection.
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls, config::SslMode as NoNegotiation};
+
+use super::{ConnectError, Endpoint, Stream};
+
+/// A session for queries; the task that drives it ends with this value.
+#[derive(Debug)]
+pub struct Session {
+    client: Client,
+    driver: JoinHandle<()>,
+}
+
+impl Session {
+    /// Connects and logs in.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, SqlError> {
+        let stream = Stream::open(endpoint).await?;
+        let mut config = endpoint.sql_config().clone();
+        config.ssl_mode(NoNegotiation::Disable);
+        let (client, connection) = config.connect_raw(stream, NoTls).await?;
+        let driver = tokio::spawn(async move {
+            // An error here also fails the query that was under way, where it is reported.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "SQL connection ended");
+            }
+        });
+        Ok(Self { client, driver })
+    }
+
+    /// The client to query with.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// SQL that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server said no, or the connection broke; the server's message if there is one.
+    #[error("{}", describe(.0))]
+    Query(tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for SqlError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl SqlError {
+    /// The SQLSTATE of the server's answer, if it gave one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Query(error) => error.code().map(tokio_postgres::error::SqlState::code),
+            Self::Connect(_) => None,
+        }
+    }
+}
+
+/// `tokio_postgres::Error` prints only its kind; people want what the server said.
+fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(server) = error.as_db_error() {
+        return format!("Postgres: {} (SQLSTATE {})", server.message(), server.code().code());
+    }
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,188 @@
+//! The byte stream to a Postgres server: TCP or Unix socket, plain or TLS.
+//!
+//! Input: an [`Endpoint`]. Output: a [`Stream`] on which nothing but an optional TLS negotiation was said yet. Hosts
+//! are tried in the order of the URL; the first that accepts wins.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use rustls::{ClientConfig, pki_types::ServerName};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpStream, UnixStream, lookup_host},
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{
+    endpoint::{Endpoint, SslMode, Target},
+    tls::{self, TlsError},
+};
+
+/// A peer that vanished without a word is noticed after 10 s of silence and three unanswered probes, 5 s apart.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// See [`KEEPALIVE_IDLE`].
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// See [`KEEPALIVE_IDLE`].
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// An open connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Opens a stream to the first host of the endpoint that accepts one.
+    pub async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
+        let tls = tls::client_config(endpoint.tls())?;
+        let mut failures = Vec::new();
+        for target in endpoint.targets() {
+            let attempt = open_target(&target, endpoint.tls().mode, tls.as_ref());
+            match timeout(endpoint.connect_timeout(), attempt).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => failures.push(format!("{target}: {error}")),
+                Err(_) => failures.push(format!("{target}: no answer within {:?}", endpoint.connect_timeout())),
+            }
+        }
+        Err(ConnectError::NoHost(failures.join("; ")))
+    }
+
+    /// Whether the stream is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+}
+
+async fn open_target(target: &Target, mode: SslMode, tls: Option<&Arc<ClientConfig>>) -> Result<Stream, ConnectError> {
+    match target {
+        Target::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        Target::Tcp { name, dial, port } => {
+            let mut tcp = dial_tcp(dial, *port).await?;
+            let Some(config) = tls else { return Ok(Stream::Tcp(tcp)) };
+            if !server_offers_tls(&mut tcp).await? {
+                return if mode == SslMode::Prefer { Ok(Stream::Tcp(tcp)) } else { Err(ConnectError::NoTls) };
+            }
+            let server_name = ServerName::try_from(name.clone()).map_err(|_| ConnectError::Name(name.clone()))?;
+            let stream = TlsConnector::from(Arc::clone(config)).connect(server_name, tcp).await;
+            Ok(Stream::Tls(Box::new(stream.map_err(ConnectError::Handshake)?)))
+        }
+    }
+}
+
+/// Tries each address of the name in turn.
+async fn dial_tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let addresses: Vec<SocketAddr> =
+        lookup_host((host, port)).await.map_err(|source| ConnectError::Resolve { source })?.collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                let keepalive = TcpKeepalive::new()
+                    .with_time(KEEPALIVE_IDLE)
+                    .with_interval(KEEPALIVE_INTERVAL)
+                    .with_retries(KEEPALIVE_PROBES);
+                SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last.into())
+}
+
+/// Sends an `SSLRequest`; the answer is one byte, and exactly one byte is read, so that nothing that a man in the
+/// middle put behind it can be taken for encrypted.
+async fn server_offers_tls(tcp: &mut TcpStream) -> Result<bool, ConnectError> {
+    let mut request = BytesMut::new();
+    frontend::ssl_request(&mut request);
+    tcp.write_all(&request).await?;
+    match tcp.read_u8().await? {
+        b'S' => Ok(true),
+        b'N' => Ok(false),
+        _ => Err(ConnectError::NotPostgres),
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A connection that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Every host failed; the text names each with its reason.
+    #[error("cannot connect to Postgres ({0})")]
+    NoHost(String),
+    /// The resolver knows no such name.
+    #[error("the host name cannot be resolved: {source}")]
+    Resolve {
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// The socket failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// TLS was asked for and the server has none.
+    #[error("the server does not offer TLS, which sslmode asks for")]
+    NoTls,
+    /// The name in the URL cannot stand in a certificate.
+    #[error("{0:?} cannot be verified as a host name")]
+    Name(String),
+    /// The TLS handshake failed, most often because the certificate was refused.
+    #[error("TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
+    /// Something else answered at that port.
+    #[error("what answers there does not speak the Postgres protocol")]
+    NotPostgres,
+    /// TLS cannot be set up as asked.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}

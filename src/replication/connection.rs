@@ -1,0 +1,219 @@
+//! A logged-in replication connection, before it streams.
+//!
+//! In this state the walsender takes simple queries: replication commands and, since the connection names a database,
+//! plain SQL.
+
+use std::{io, time::Duration};
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::{
+    backend::{DataRowBody, Header, Message},
+    frontend,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::{
+    frame::FrameError,
+    login::log_in,
+    server_message::ServerMessage,
+    stream::{ReplicationStream, StartOptions},
+};
+use crate::{
+    lsn::{Lsn, LsnError},
+    postgres::{ConnectError, Endpoint, Stream},
+};
+
+/// Logging in and each command before streaming must be answered within this time. Long enough for a slow disk, short
+/// enough that a server which hangs is noticed.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Which cluster this is, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemIdentity {
+    /// The number that `initdb` drew for the cluster.
+    pub system_id: u64,
+    /// The current timeline.
+    pub timeline: u32,
+    /// The end of the log that is flushed.
+    pub wal_end: Lsn,
+}
+
+/// A walsender that waits for commands.
+#[derive(Debug)]
+pub struct Connection {
+    conversation: Conversation,
+}
+
+impl Connection {
+    /// Connects to the first host that accepts, and logs in for replication of one database.
+    pub async fn open(endpoint: &Endpoint) -> Result<Self, ReplicationError> {
+        let stream = Stream::open(endpoint).await?;
+        let mut conversation = Conversation { stream, buffer: BytesMut::with_capacity(8192) };
+        let answered = timeout(ANSWER_TIMEOUT, log_in(&mut conversation, endpoint)).await;
+        answered.map_err(|_| ReplicationError::NoAnswer)??;
+        Ok(Self { conversation })
+    }
+
+    /// Asks which cluster this is.
+    pub async fn identify_system(&mut self) -> Result<SystemIdentity, ReplicationError> {
+        let row = self.query_row("IDENTIFY_SYSTEM").await?;
+        let field = |index: usize| row.get(index).and_then(Option::as_deref).unwrap_or_default();
+        let odd = |_| ReplicationError::Unexpected("in the answer to IDENTIFY_SYSTEM");
+        Ok(SystemIdentity {
+            system_id: field(0).parse().map_err(odd)?,
+            timeline: field(1).parse().map_err(odd)?,
+            wal_end: field(2).parse()?,
+        })
+    }
+
+    /// The server's `wal_sender_timeout`; zero when it has none.
+    pub async fn wal_sender_timeout(&mut self) -> Result<Duration, ReplicationError> {
+        let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
+        let row = self.query_row(sql).await?;
+        let text = row.first().and_then(Option::as_deref).unwrap_or_default();
+        let ms = text.parse().map_err(|_| ReplicationError::Unexpected("in the answer about wal_sender_timeout"))?;
+        Ok(Duration::from_millis(ms))
+    }
+
+    /// Starts streaming.
+    pub async fn start(mut self, options: &StartOptions) -> Result<ReplicationStream, ReplicationError> {
+        let server_timeout = self.wal_sender_timeout().await?;
+        let command = options.command();
+        self.conversation.send(|out| frontend::query(&command, out)).await?;
+        let Conversation { stream, buffer } = self.conversation;
+        let mut starting = ReplicationStream::new(stream, &buffer, server_timeout);
+        timeout(ANSWER_TIMEOUT, starting.wait_for_copy()).await.map_err(|_| ReplicationError::NoAnswer)??;
+        Ok(starting)
+    }
+
+    /// Runs a command that answers with one row of text.
+    async fn query_row(&mut self, sql: &str) -> Result<Vec<Option<String>>, ReplicationError> {
+        timeout(ANSWER_TIMEOUT, self.conversation.query_row(sql)).await.map_err(|_| ReplicationError::NoAnswer)?
+    }
+}
+
+/// Whole messages over a stream, one after the other.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    stream: Stream,
+    buffer: BytesMut,
+}
+
+impl Conversation {
+    /// Encodes a message and sends it.
+    pub(super) async fn send(
+        &mut self,
+        encode: impl FnOnce(&mut BytesMut) -> io::Result<()>,
+    ) -> Result<(), ReplicationError> {
+        let mut out = BytesMut::new();
+        encode(&mut out)?;
+        self.stream.write_all(&out).await?;
+        self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// The next message. Errors of the server become ours; notices are logged and passed over.
+    pub(super) async fn receive(&mut self) -> Result<Message, ReplicationError> {
+        loop {
+            if let Some(message) = self.parse()? {
+                return Ok(message);
+            }
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(ReplicationError::Closed);
+            }
+        }
+    }
+
+    fn parse(&mut self) -> Result<Option<Message>, ReplicationError> {
+        while let Some(header) = Header::parse(&self.buffer)? {
+            let total = usize::try_from(header.len()).map_err(|_| ReplicationError::Unexpected("as a length"))? + 1;
+            if self.buffer.len() < total {
+                return Ok(None);
+            }
+            if !matches!(header.tag(), b'E' | b'N') {
+                return Ok(Message::parse(&mut self.buffer)?);
+            }
+            let whole = self.buffer.split_to(total);
+            let message = ServerMessage::parse(whole.get(5..).unwrap_or_default());
+            if header.tag() == b'E' {
+                return Err(ReplicationError::Server(message));
+            }
+            tracing::debug!(notice = %message, "notice from Postgres");
+        }
+        Ok(None)
+    }
+
+    async fn query_row(&mut self, sql: &str) -> Result<Vec<Option<String>>, ReplicationError> {
+        self.send(|out| frontend::query(sql, out)).await?;
+        let mut row = None;
+        loop {
+            match self.receive().await? {
+                Message::DataRow(body) => row = Some(text_fields(&body)?),
+                Message::ReadyForQuery(_) => return row.ok_or(ReplicationError::Unexpected("instead of a row")),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn text_fields(body: &DataRowBody) -> Result<Vec<Option<String>>, ReplicationError> {
+    let mut fields = Vec::new();
+    let mut ranges = body.ranges();
+    while let Some(range) = ranges.next()? {
+        let bytes = range.and_then(|range| body.buffer().get(range));
+        fields.push(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
+    }
+    Ok(fields)
+}
+
+/// A replication connection that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicationError {
+    /// It could not be opened.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The socket broke.
+    #[error("the replication connection broke: {0}")]
+    Io(#[from] io::Error),
+    /// The server closed the connection.
+    #[error("Postgres closed the replication connection")]
+    Closed,
+    /// The server did not answer in time.
+    #[error("Postgres does not answer on the replication connection")]
+    NoAnswer,
+    /// The server said no.
+    #[error("{0}")]
+    Server(ServerMessage),
+    /// The server drops changes because the publication is gone.
+    #[error("the publication is missing, and Postgres skips changes because of it ({0})")]
+    PublicationSkipped(ServerMessage),
+    /// The server asks for a password and there is none.
+    #[error("Postgres asks for a password and none is configured")]
+    NoPassword,
+    /// The server asks for something that we cannot do.
+    #[error("Postgres asks for authentication by {0}, which walpost does not support")]
+    AuthenticationMethod(&'static str),
+    /// Bytes that are no replication protocol.
+    #[error("what came over the replication connection cannot be read")]
+    Frame(#[from] FrameError),
+    /// A position that cannot be read.
+    #[error("a log position from Postgres cannot be read")]
+    Position(#[from] LsnError),
+    /// A message that has no place there.
+    #[error("an unexpected message came from Postgres {0}")]
+    Unexpected(&'static str),
+}
+
+impl ReplicationError {
+    /// The SQLSTATE of the server's answer, if it gave one.
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Server(message) | Self::PublicationSkipped(message) => Some(&message.code),
+            _ => None,
+        }
+    }
+}

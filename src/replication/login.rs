@@ -1,0 +1,93 @@
+//! Logs in: start-up message and authentication.
+//!
+//! Message encoding, md5 and SCRAM are `postgres-protocol`'s; this file holds the order of the conversation
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>).
+
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::{
+    authentication::{
+        md5_hash,
+        sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256},
+    },
+    message::{
+        backend::{AuthenticationSaslBody, Message},
+        frontend,
+    },
+};
+
+use super::connection::{Conversation, ReplicationError};
+use crate::postgres::Endpoint;
+
+/// Says who we are and proves it; returns when the server is ready for a command.
+pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint) -> Result<(), ReplicationError> {
+    let mut parameters = vec![
+        ("user", endpoint.user()),
+        ("database", endpoint.database()),
+        ("replication", "database"),
+        ("client_encoding", "UTF8"),
+        ("application_name", endpoint.application_name()),
+    ];
+    if let Some(options) = endpoint.options() {
+        parameters.push(("options", options));
+    }
+    conversation.send(|out| frontend::startup_message(parameters, out)).await?;
+    authenticate(conversation, endpoint).await?;
+    while !matches!(conversation.receive().await?, Message::ReadyForQuery(_)) {}
+    Ok(())
+}
+
+async fn authenticate(conversation: &mut Conversation, endpoint: &Endpoint) -> Result<(), ReplicationError> {
+    loop {
+        match conversation.receive().await? {
+            Message::AuthenticationOk => return Ok(()),
+            Message::AuthenticationCleartextPassword => {
+                let password = password(endpoint)?;
+                conversation.send(|out| frontend::password_message(password, out)).await?;
+            }
+            Message::AuthenticationMd5Password(body) => {
+                let hash = md5_hash(endpoint.user().as_bytes(), password(endpoint)?, body.salt());
+                conversation.send(|out| frontend::password_message(hash.as_bytes(), out)).await?;
+            }
+            Message::AuthenticationSasl(body) => scram(conversation, &body, password(endpoint)?).await?,
+            Message::AuthenticationGss | Message::AuthenticationSspi | Message::AuthenticationKerberosV5 => {
+                return Err(ReplicationError::AuthenticationMethod("GSSAPI, SSPI or Kerberos"));
+            }
+            Message::AuthenticationScmCredential => {
+                return Err(ReplicationError::AuthenticationMethod("SCM credentials"));
+            }
+            _ => return Err(ReplicationError::Unexpected("while logging in")),
+        }
+    }
+}
+
+async fn scram(
+    conversation: &mut Conversation,
+    offer: &AuthenticationSaslBody,
+    password: &[u8],
+) -> Result<(), ReplicationError> {
+    let mut offered = offer.mechanisms();
+    let mut known = false;
+    while let Some(mechanism) = offered.next()? {
+        known |= mechanism == SCRAM_SHA_256;
+    }
+    if !known {
+        return Err(ReplicationError::AuthenticationMethod("a SASL mechanism other than SCRAM-SHA-256"));
+    }
+    let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
+    conversation.send(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out)).await?;
+    let Message::AuthenticationSaslContinue(body) = conversation.receive().await? else {
+        return Err(ReplicationError::Unexpected("in the middle of SCRAM"));
+    };
+    scram.update(body.data())?;
+    conversation.send(|out| frontend::sasl_response(scram.message(), out)).await?;
+    let Message::AuthenticationSaslFinal(body) = conversation.receive().await? else {
+        return Err(ReplicationError::Unexpected("at the end of SCRAM"));
+    };
+    // The server proves that it knows the password too; without this a stranger could take our log position.
+    scram.finish(body.data())?;
+    Ok(())
+}
+
+fn password(endpoint: &Endpoint) -> Result<&[u8], ReplicationError> {
+    endpoint.password().ok_or(ReplicationError::NoPassword)
+}
