@@ -122,10 +122,13 @@ impl Endpoint {
 
     /// The hosts to try, in order.
     pub(crate) fn targets(&self) -> Vec<Target> {
-        let ports = self.config.get_ports();
+        let hosts = self.config.get_hosts();
+        // The parser notes a port for every host that stands before the path; those of a `port` key come behind them
+        // and win, as in libpq.
+        let noted = self.config.get_ports();
+        let ports = noted.get(hosts.len()..).filter(|by_key| !by_key.is_empty()).unwrap_or(noted);
         let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
         let address = |index: usize| self.config.get_hostaddrs().get(index).map(ToString::to_string);
-        let hosts = self.config.get_hosts();
         if hosts.is_empty() {
             let addresses = self.config.get_hostaddrs().iter().map(ToString::to_string);
             return addresses

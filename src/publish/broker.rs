@@ -1,0 +1,248 @@
+//! The connection to NATS: one client, one inbox for all answers.
+//!
+//! It is the core client on purpose: `jetstream::Context::publish` gives every message a future, a timer and retries of
+//! its own, which are in the way of order. Each [`Broker`] has an inbox of its own, so that a late answer to an earlier
+//! session reaches nobody.
+
+use std::{path::PathBuf, time::Duration};
+
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, StatusCode, Subscriber};
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+
+use super::{message::Message, outcome::Outcome, stream::StreamInspector};
+
+/// Commands of the client besides messages: subscriptions, flushes, requests to JetStream's API.
+const SPARE_COMMANDS: usize = 64;
+/// Events that wait for somebody to look at them. Only the first matters, since it ends the session.
+const EVENT_QUEUE: usize = 16;
+/// A broker on the same continent answers within a few milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How to reach and enter NATS.
+#[derive(Clone, Debug)]
+pub struct BrokerOptions {
+    /// One or more `nats://` or `tls://` URLs.
+    pub urls: Vec<String>,
+    /// How to log in.
+    pub credentials: Credentials,
+    /// Certificates.
+    pub tls: TlsFiles,
+    /// The stream that answers must come from.
+    pub stream: String,
+    /// Messages that may be under way at once.
+    pub max_in_flight: usize,
+}
+
+/// How to log in to NATS.
+#[derive(Clone)]
+pub enum Credentials {
+    /// By nothing but what the URL holds.
+    None,
+    /// By user name and password.
+    UserPassword(String, String),
+    /// By a token.
+    Token(String),
+    /// By a `.creds` file (JWT and seed).
+    CredsFile(PathBuf),
+    /// By an nkey seed.
+    NkeySeed(String),
+}
+
+/// Certificates for TLS to NATS.
+#[derive(Clone, Debug, Default)]
+pub struct TlsFiles {
+    /// Encrypt even if the URL's scheme and the server do not ask for it.
+    pub required: bool,
+    /// PEM file with the authorities to trust besides those of the operating system.
+    pub ca: Option<PathBuf>,
+    /// PEM files of our own certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// Something that the connection tells of its own accord.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerEvent {
+    /// The connection broke; what was under way has an unknown fate.
+    Disconnected,
+    /// The server complains, for example about permissions; the message that caused it gets no answer.
+    Complaint(String),
+    /// Answers were lost because they were not taken up in time.
+    AnswersLost,
+    /// The server is about to shut down and wants its clients to leave.
+    LameDuck,
+}
+
+/// The answer to one message.
+#[derive(Debug)]
+pub struct Answer {
+    /// The sequence that the message was published under.
+    pub sequence: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// An open connection to NATS.
+#[derive(Debug)]
+pub struct Broker {
+    client: Client,
+    inbox: String,
+    stream: String,
+    answers: Subscriber,
+    events: mpsc::Receiver<BrokerEvent>,
+}
+
+impl Broker {
+    /// Connects, once.
+    pub async fn connect(options: &BrokerOptions) -> Result<Self, BrokerError> {
+        let addresses = options.urls.iter().map(|url| url.parse::<ServerAddr>());
+        let addresses: Vec<ServerAddr> = addresses.collect::<Result<_, _>>().map_err(|_| BrokerError::Url)?;
+        let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        let connect = log_in(tls(ConnectOptions::new(), &options.tls), &options.credentials)
+            .await?
+            .name("walpost")
+            .connection_timeout(CONNECT_TIMEOUT)
+            // Room for the whole window: publishing then never waits for the client.
+            .client_capacity(options.max_in_flight + SPARE_COMMANDS)
+            .subscription_capacity(options.max_in_flight + SPARE_COMMANDS)
+            .skip_subject_validation(true)
+            .event_callback(move |event| {
+                let sender = event_sender.clone();
+                async move {
+                    if let Some(event) = told(event) {
+                        // A full queue already holds an event that ends the session.
+                        drop(sender.try_send(event));
+                    }
+                }
+            });
+        let client = Box::pin(connect.connect(addresses)).await.map_err(BrokerError::Connect)?;
+        let inbox = client.new_inbox();
+        let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|_| BrokerError::Closed)?;
+        Ok(Self { client, inbox, stream: options.stream.clone(), answers, events })
+    }
+
+    /// The largest message that the server takes, headers included, in bytes.
+    pub fn max_payload_bytes(&self) -> usize {
+        self.client.server_info().max_payload
+    }
+
+    /// The server's version.
+    pub fn server_version(&self) -> String {
+        self.client.server_info().version
+    }
+
+    /// What the stream is and holds, asked of its leader.
+    pub fn inspector(&self) -> StreamInspector {
+        StreamInspector::new(&self.client, &self.stream)
+    }
+
+    /// Hands the message to the client; its answer will name `sequence`.
+    ///
+    /// With at most `max_in_flight` messages under way this does not wait.
+    pub async fn publish(&self, message: Message, sequence: u64) -> Result<(), BrokerError> {
+        let mut number = itoa::Buffer::new();
+        let reply = [self.inbox.as_str(), number.format(sequence)].join(".");
+        let Message { subject, headers, payload } = message;
+        let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await;
+        sent.map_err(BrokerError::Publish)
+    }
+
+    /// Waits for the next answer. Safe to cancel.
+    pub async fn answer(&mut self) -> Result<Answer, BrokerError> {
+        let message = self.answers.next().await.ok_or(BrokerError::Closed)?;
+        self.read_answer(&message)
+    }
+
+    /// The next answer if one is here already.
+    pub fn answer_now(&mut self) -> Result<Option<Answer>, BrokerError> {
+        match self.answers.next().now_or_never() {
+            None => Ok(None),
+            Some(None) => Err(BrokerError::Closed),
+            Some(Some(message)) => self.read_answer(&message).map(Some),
+        }
+    }
+
+    /// Waits for the connection to tell something. Safe to cancel.
+    pub async fn event(&mut self) -> BrokerEvent {
+        self.events.recv().await.unwrap_or(BrokerEvent::Disconnected)
+    }
+
+    fn read_answer(&self, message: &async_nats::Message) -> Result<Answer, BrokerError> {
+        let token = message.subject.rsplit('.').next().unwrap_or_default();
+        let sequence = token.parse().map_err(|_| BrokerError::Answer(token.to_owned()))?;
+        let outcome = match message.status {
+            Some(StatusCode::NO_RESPONDERS) => Outcome::NoResponders,
+            _ => Outcome::read(&message.payload, &self.stream),
+        };
+        Ok(Answer { sequence, outcome })
+    }
+}
+
+fn told(event: Event) -> Option<BrokerEvent> {
+    match event {
+        Event::Disconnected | Event::Closed | Event::Draining => Some(BrokerEvent::Disconnected),
+        Event::SlowConsumer(_) => Some(BrokerEvent::AnswersLost),
+        Event::LameDuckMode => Some(BrokerEvent::LameDuck),
+        Event::ServerError(error) => Some(BrokerEvent::Complaint(error.to_string())),
+        Event::ClientError(error) => Some(BrokerEvent::Complaint(error.to_string())),
+        Event::Connected => None,
+    }
+}
+
+fn tls(options: ConnectOptions, files: &TlsFiles) -> ConnectOptions {
+    let mut options = options.require_tls(files.required);
+    if let Some(ca) = &files.ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let Some((certificate, key)) = &files.client {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    options
+}
+
+async fn log_in(options: ConnectOptions, credentials: &Credentials) -> Result<ConnectOptions, BrokerError> {
+    Ok(match credentials {
+        Credentials::None => options,
+        Credentials::UserPassword(user, password) => options.user_and_password(user.clone(), password.clone()),
+        Credentials::Token(token) => options.token(token.clone()),
+        Credentials::NkeySeed(seed) => options.nkey(seed.clone()),
+        Credentials::CredsFile(path) => {
+            let file = |source| BrokerError::CredsFile { path: path.display().to_string(), source };
+            options.credentials_file(path).await.map_err(file)?
+        }
+    })
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(hidden)")
+    }
+}
+
+/// NATS cannot be reached or went away.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// A URL that is none. It may hold a password, so it is not repeated.
+    #[error("a NATS URL cannot be read (expected nats://host:port)")]
+    Url,
+    /// The file of credentials cannot be used.
+    #[error("the NATS credentials in {path} cannot be used: {source}")]
+    CredsFile {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No connection.
+    #[error("cannot connect to NATS: {0}")]
+    Connect(async_nats::ConnectError),
+    /// The client ended.
+    #[error("the NATS client has closed its connection")]
+    Closed,
+    /// The client refused a message.
+    #[error("the NATS client did not take a message: {0}")]
+    Publish(async_nats::PublishError),
+    /// An answer to something that we did not send.
+    #[error("an answer from NATS came to an unknown address ({0:?})")]
+    Answer(String),
+}

@@ -1,0 +1,14 @@
+//! Publishing: events become messages, answers become outcomes.
+//!
+//! This stage talks to NATS and knows what its messages look like; in which order they go and what an answer means for
+//! the chain is decided by [`crate::relay`].
+
+mod broker;
+mod message;
+mod outcome;
+mod stream;
+
+pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, TlsFiles};
+pub use message::{Chain, Message, MessageBuilder, MessageError};
+pub use outcome::Outcome;
+pub use stream::{StreamEnd, StreamError, StreamInspector, StreamPlan, StreamProblem};

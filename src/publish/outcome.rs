@@ -1,0 +1,155 @@
+//! What the broker's answer to a publish means; pure.
+//!
+//! An answer counts as storage only if it names our stream and a sequence above zero and no error. A cluster of an old
+//! version may call a message a duplicate with sequence 0 while its first copy is not stored yet.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// The fate of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stored in our stream under this sequence.
+    Stored {
+        /// Its sequence; above 0.
+        sequence: u64,
+    },
+    /// Not stored, because a message with its id is in the stream already.
+    Duplicate {
+        /// The sequence of that message; above 0.
+        sequence: u64,
+    },
+    /// Refused by JetStream.
+    Refused {
+        /// HTTP-like class.
+        code: u16,
+        /// JetStream's own error number.
+        err_code: u32,
+        /// The broker's words.
+        description: String,
+    },
+    /// Nobody takes this subject: no stream does, or its cluster has no leader.
+    NoResponders,
+    /// Stored, but in a stream of another name.
+    WrongStream {
+        /// That stream.
+        stream: String,
+    },
+    /// An answer that says nothing certain.
+    Unclear,
+}
+
+impl Outcome {
+    /// JetStream's error for a message whose expected last sequence does not hold.
+    const WRONG_LAST_SEQUENCE: u32 = 10071;
+
+    /// Reads the JSON of an answer to a message that should go to `stream`.
+    pub fn read(answer: &[u8], stream: &str) -> Self {
+        let Ok(ack) = serde_json::from_slice::<Ack>(answer) else {
+            return Self::Unclear;
+        };
+        if let Some(Fault { code, err_code, description }) = ack.error {
+            return Self::Refused { code, err_code, description };
+        }
+        match (ack.seq, ack.stream) {
+            (1.., Some(name)) if name != stream => Self::WrongStream { stream: name.into_owned() },
+            (sequence @ 1.., Some(_)) if ack.duplicate => Self::Duplicate { sequence },
+            (sequence @ 1.., Some(_)) => Self::Stored { sequence },
+            _ => Self::Unclear,
+        }
+    }
+
+    /// Whether the broker says that the stream does not end where we think it does.
+    pub fn is_wrong_last_sequence(&self) -> bool {
+        matches!(self, Self::Refused { err_code: Self::WRONG_LAST_SEQUENCE, .. })
+    }
+}
+
+#[derive(Deserialize)]
+struct Ack<'a> {
+    #[serde(borrow)]
+    stream: Option<std::borrow::Cow<'a, str>>,
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+struct Fault {
+    #[serde(default)]
+    code: u16,
+    #[serde(default)]
+    err_code: u32,
+    #[serde(default)]
+    description: String,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stored { sequence } => write!(f, "stored under sequence {sequence}"),
+            Self::Duplicate { sequence } => write!(f, "its id is in the stream already, under sequence {sequence}"),
+            Self::Refused { err_code, description, .. } => write!(f, "JetStream error {err_code}: {description}"),
+            Self::NoResponders => f.write_str("no stream takes the subject, or the stream has no leader"),
+            Self::WrongStream { stream } => write!(f, "stream {stream:?} took it"),
+            Self::Unclear => f.write_str("the answer says nothing certain"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(answer: &str) -> Outcome {
+        Outcome::read(answer.as_bytes(), "OUTBOX")
+    }
+
+    #[test]
+    fn answers_of_real_servers_are_understood() {
+        assert_eq!(read(r#"{"stream":"OUTBOX", "seq":7}"#), Outcome::Stored { sequence: 7 });
+        assert_eq!(read(r#"{"stream":"OUTBOX","domain":"hub","seq":7}"#), Outcome::Stored { sequence: 7 });
+        assert_eq!(read(r#"{"stream":"OUTBOX","seq":1,"duplicate": true}"#), Outcome::Duplicate { sequence: 1 });
+        let refused = read(
+            r#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 4"},"stream":"OUTBOX","seq":0}"#,
+        );
+        assert!(refused.is_wrong_last_sequence(), "{refused:?}");
+    }
+
+    #[test]
+    fn dup_seq0_is_not_success() {
+        assert_eq!(read(r#"{"stream":"OUTBOX","seq":0,"duplicate":true}"#), Outcome::Unclear);
+        assert_eq!(read(r#"{"stream":"OUTBOX","seq":0}"#), Outcome::Unclear);
+    }
+
+    #[test]
+    fn another_stream_is_not_success() {
+        assert_eq!(read(r#"{"stream":"OTHER","seq":7}"#), Outcome::WrongStream { stream: "OTHER".into() });
+    }
+
+    #[test]
+    fn an_error_wins_over_a_sequence() {
+        let outcome = read(r#"{"stream":"OUTBOX","seq":9,"error":{"code":503,"err_code":10077,"description":"x"}}"#);
+        assert_eq!(outcome, Outcome::Refused { code: 503, err_code: 10077, description: "x".into() });
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_that_is_not_an_ack_counts_as_stored(answer: Vec<u8>) {
+            let outcome = Outcome::read(&answer, "OUTBOX");
+            let confirms = matches!(outcome, Outcome::Stored { .. } | Outcome::Duplicate { .. });
+            prop_assert!(!confirms, "{:?}", outcome);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_unclear() {
+        for answer in ["", "{}", "null", "[]", r#"{"stream":"OUTBOX"}"#, r#"{"seq":3}"#, r#"{"stream":"OUTBOX","seq":-1}"#] {
+            assert_eq!(read(answer), Outcome::Unclear, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! The JetStream stream: what it must be, how it is made, where it ends.
+//!
+//! Everything here is asked of the stream's leader. Direct Get, which any replica may answer, is not used: a stale
+//! answer about the end of the stream would only be found out by the first refused message.
+
+use std::time::Duration;
+
+use async_nats::{
+    Client,
+    jetstream::{
+        self, Context,
+        context::{GetStreamErrorKind, RequestErrorKind},
+        stream::{Config, DiscardPolicy, Info, RawMessageErrorKind, RetentionPolicy, StorageType},
+    },
+};
+
+use crate::position::{Position, PositionError};
+
+/// The header that carries a message's place in the log.
+pub(super) const POSITION_HEADER: &str = "Walpost-Position";
+/// JetStream's error for a stream that does not exist.
+const STREAM_NOT_FOUND: u64 = 10059;
+/// How long a message id is remembered; the broker's own default. The chain does not rely on it.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// What the stream must take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamPlan {
+    /// Its name.
+    pub name: String,
+    /// The subjects that messages may have.
+    pub subjects: Vec<String>,
+}
+
+/// Where the stream ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Nothing was ever stored.
+    Empty,
+    /// The last message is ours.
+    At {
+        /// Its sequence.
+        sequence: u64,
+        /// Its place in the log.
+        position: Position,
+    },
+    /// The last message has been removed, by age or by hand.
+    Removed {
+        /// Its sequence.
+        sequence: u64,
+    },
+}
+
+/// Why a stream cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamProblem {
+    /// There is none of that name.
+    #[error("stream {0:?} does not exist")]
+    Missing(String),
+    /// Messages would go to another stream or to none.
+    #[error("stream {stream:?} does not take subject {subject:?}")]
+    Subject {
+        /// The stream.
+        stream: String,
+        /// What it does not take.
+        subject: String,
+    },
+    /// Consumed messages vanish, so the end of the stream is no checkpoint.
+    #[error("stream {0:?} removes messages once they are consumed; walpost needs limits retention")]
+    Retention(String),
+    /// It cannot be written to, or does not answer.
+    #[error("stream {stream:?} cannot be written to: it {why}")]
+    NotWritable {
+        /// The stream.
+        stream: String,
+        /// What it is.
+        why: &'static str,
+    },
+}
+
+/// Asks and changes the stream.
+#[derive(Clone, Debug)]
+pub struct StreamInspector {
+    jetstream: Context,
+    name: String,
+}
+
+impl StreamInspector {
+    pub(super) fn new(client: &Client, name: &str) -> Self {
+        Self { jetstream: jetstream::new(client.clone()), name: name.to_owned() }
+    }
+
+    /// What keeps the stream from being used as planned; empty if nothing does.
+    pub async fn problems(&self, plan: &StreamPlan) -> Result<Vec<StreamProblem>, StreamError> {
+        Ok(match self.info().await? {
+            None => vec![StreamProblem::Missing(self.name.clone())],
+            Some(info) => unfit(&info.config, plan),
+        })
+    }
+
+    /// Creates the stream; `false` if it was there.
+    pub async fn create(&self, plan: &StreamPlan) -> Result<bool, StreamError> {
+        if self.info().await?.is_some() {
+            return Ok(false);
+        }
+        let created = Box::pin(self.jetstream.create_stream(plan.config())).await;
+        created.map_err(|error| StreamError::Create(error.to_string()))?;
+        Ok(true)
+    }
+
+    /// Where the stream ends.
+    pub async fn end(&self) -> Result<StreamEnd, StreamError> {
+        let stream = self.stream().await?.ok_or_else(|| StreamProblem::Missing(self.name.clone()))?;
+        let sequence = stream.cached_info().state.last_sequence;
+        if sequence == 0 {
+            return Ok(StreamEnd::Empty);
+        }
+        let message = match stream.get_raw_message(sequence).await {
+            Ok(message) => message,
+            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
+                return Ok(StreamEnd::Removed { sequence });
+            }
+            Err(error) => return Err(StreamError::Request(error.to_string())),
+        };
+        let header = message.headers.get(POSITION_HEADER).ok_or(StreamError::Foreign { sequence })?;
+        let position = header.as_str().parse().map_err(|source| StreamError::Position { sequence, source })?;
+        Ok(StreamEnd::At { sequence, position })
+    }
+
+    async fn info(&self) -> Result<Option<Info>, StreamError> {
+        Ok(self.stream().await?.map(|stream| stream.cached_info().clone()))
+    }
+
+    async fn stream(&self) -> Result<Option<jetstream::stream::Stream>, StreamError> {
+        match Box::pin(self.jetstream.get_stream(&self.name)).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(said) if said.error_code().0 == STREAM_NOT_FOUND => Ok(None),
+                GetStreamErrorKind::Request if is_without_jetstream(&error) => Err(StreamError::NoJetStream),
+                _ => Err(StreamError::Request(error.to_string())),
+            },
+        }
+    }
+}
+
+/// Whether nobody answered JetStream's API at all.
+fn is_without_jetstream(error: &jetstream::context::GetStreamError) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<jetstream::context::RequestError>());
+    cause.is_some_and(|request| matches!(request.kind(), RequestErrorKind::NoResponders))
+}
+
+impl StreamPlan {
+    /// The stream that `setup` creates: kept on disk, never emptied by its readers, and full rather than forgetful.
+    pub fn config(&self) -> Config {
+        Config {
+            name: self.name.clone(),
+            subjects: self.subjects.clone(),
+            description: Some("events of the transactional outbox, written by walpost alone".to_owned()),
+            retention: RetentionPolicy::Limits,
+            storage: StorageType::File,
+            discard: DiscardPolicy::New,
+            duplicate_window: DUPLICATE_WINDOW,
+            allow_direct: true,
+            num_replicas: 1,
+            ..Config::default()
+        }
+    }
+}
+
+fn unfit(config: &Config, plan: &StreamPlan) -> Vec<StreamProblem> {
+    let mut problems = Vec::new();
+    let not_writable = |why| StreamProblem::NotWritable { stream: config.name.clone(), why };
+    if config.mirror.is_some() {
+        problems.push(not_writable("mirrors another stream"));
+        return problems;
+    }
+    if config.sealed {
+        problems.push(not_writable("is sealed"));
+    }
+    if config.no_ack {
+        problems.push(not_writable("does not acknowledge what it stores (no_ack)"));
+    }
+    if config.retention != RetentionPolicy::Limits {
+        problems.push(StreamProblem::Retention(config.name.clone()));
+    }
+    for subject in &plan.subjects {
+        if !config.subjects.iter().any(|taken| covers(taken, subject)) {
+            problems.push(StreamProblem::Subject { stream: config.name.clone(), subject: subject.clone() });
+        }
+    }
+    problems
+}
+
+/// Whether every subject that `inner` stands for is also one of `outer`; both may hold `*` and a final `>`.
+fn covers(outer: &str, inner: &str) -> bool {
+    let (mut outer, mut inner) = (outer.split('.'), inner.split('.'));
+    loop {
+        match (outer.next(), inner.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) => return true,
+            (Some("*"), Some(token)) if token != ">" => {}
+            (Some(wanted), Some(token)) if wanted == token && token != ">" => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The stream cannot be asked, or does not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// It cannot be used.
+    #[error(transparent)]
+    Problem(#[from] StreamProblem),
+    /// JetStream's API failed.
+    #[error("JetStream does not answer: {0}")]
+    Request(String),
+    /// The server runs without JetStream, or the account has none.
+    #[error("the NATS server offers no JetStream to this account")]
+    NoJetStream,
+    /// The stream could not be made.
+    #[error("the stream could not be created: {0}")]
+    Create(String),
+    /// Somebody else writes to the stream.
+    #[error("message {sequence}, the stream's last, was not written by walpost")]
+    Foreign {
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// A position of a later version, or a forged one.
+    #[error("the position of message {sequence}, the stream's last, cannot be used")]
+    Position {
+        /// Its sequence.
+        sequence: u64,
+        /// Why.
+        source: PositionError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_covers_what_it_stands_for_and_no_more() {
+        let yes = [("outbox.>", "outbox.>"), (">", "outbox.>"), ("outbox.*.*", "outbox.order.*"), ("a", "a"), ("*.>", "a.b.>")];
+        let no = [("outbox.*", "outbox.>"), ("outbox.>", "outbox"), ("other.>", "outbox.>"), ("a.b", "a"), ("a", "a.b"), ("a.b", "a.*")];
+        for (outer, inner) in yes {
+            assert!(covers(outer, inner), "{outer} should cover {inner}");
+        }
+        for (outer, inner) in no {
+            assert!(!covers(outer, inner), "{outer} should not cover {inner}");
+        }
+    }
+
+    #[test]
+    fn the_stream_that_setup_makes_is_fit() {
+        let plan = StreamPlan { name: "OUTBOX".into(), subjects: vec!["outbox.>".into(), "outbox_dlq.>".into()] };
+        assert_eq!(unfit(&plan.config(), &plan), []);
+    }
+
+    #[test]
+    fn every_unfitness_is_named() {
+        let plan = StreamPlan { name: "S".into(), subjects: vec!["outbox.>".into()] };
+        let config = Config {
+            subjects: vec!["other.>".into()],
+            retention: RetentionPolicy::WorkQueue,
+            sealed: true,
+            no_ack: true,
+            ..plan.config()
+        };
+        assert_eq!(unfit(&config, &plan).len(), 4);
+    }
+}
