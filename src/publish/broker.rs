@@ -73,6 +73,15 @@ pub enum BrokerEvent {
     LameDuck,
 }
 
+/// What the broker has to say.
+#[derive(Debug)]
+pub enum Notice {
+    /// The fate of one message.
+    Answer(Answer),
+    /// News about the connection.
+    Event(BrokerEvent),
+}
+
 /// The answer to one message.
 #[derive(Debug)]
 pub struct Answer {
@@ -147,24 +156,19 @@ impl Broker {
         sent.map_err(BrokerError::Publish)
     }
 
-    /// Waits for the next answer. Safe to cancel.
-    pub async fn answer(&mut self) -> Result<Answer, BrokerError> {
-        let message = self.answers.next().await.ok_or(BrokerError::Closed)?;
-        self.read_answer(&message)
+    /// Waits for an answer or an event, events first. Safe to cancel.
+    pub async fn notice(&mut self) -> Result<Notice, BrokerError> {
+        let answer = tokio::select! {
+            biased;
+            event = self.events.recv() => return Ok(Notice::Event(event.unwrap_or(BrokerEvent::Disconnected))),
+            answer = self.answers.next() => answer,
+        };
+        self.read_answer(&answer.ok_or(BrokerError::Closed)?).map(Notice::Answer)
     }
 
-    /// The next answer if one is here already.
-    pub fn answer_now(&mut self) -> Result<Option<Answer>, BrokerError> {
-        match self.answers.next().now_or_never() {
-            None => Ok(None),
-            Some(None) => Err(BrokerError::Closed),
-            Some(Some(message)) => self.read_answer(&message).map(Some),
-        }
-    }
-
-    /// Waits for the connection to tell something. Safe to cancel.
-    pub async fn event(&mut self) -> BrokerEvent {
-        self.events.recv().await.unwrap_or(BrokerEvent::Disconnected)
+    /// The next answer or event if one is here already.
+    pub fn notice_now(&mut self) -> Result<Option<Notice>, BrokerError> {
+        self.notice().now_or_never().transpose()
     }
 
     fn read_answer(&self, message: &async_nats::Message) -> Result<Answer, BrokerError> {

@@ -8,7 +8,7 @@ mod message;
 mod outcome;
 mod stream;
 
-pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, TlsFiles};
-pub use message::{Chain, Message, MessageBuilder, MessageError};
+pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles};
+pub use message::{Built, Chain, Message, MessageBuilder, MessageError};
 pub use outcome::Outcome;
 pub use stream::{StreamEnd, StreamError, StreamInspector, StreamPlan, StreamProblem};

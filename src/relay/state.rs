@@ -92,8 +92,10 @@ pub enum Effect {
         /// Where the row stands in the log.
         place: Place,
     },
-    /// A message was stored; `commit_time_us` is when its transaction committed.
+    /// A message was stored.
     Stored {
+        /// The size of its row, in bytes.
+        bytes: usize,
         /// When its transaction committed, in microseconds since 2000-01-01 UTC by the server's clock.
         commit_time_us: i64,
     },
@@ -241,6 +243,11 @@ impl Relay {
         self.waiting_since
     }
 
+    /// When the transaction of the oldest message without an answer committed, in microseconds since 2000-01-01 UTC.
+    pub fn oldest_commit_time_us(&self) -> Option<i64> {
+        self.in_flight.front().map(|oldest| oldest.commit_time_us)
+    }
+
     fn begin(&mut self, commit_lsn: Lsn, commit_time_us: i64) -> Effect {
         if self.transaction.is_some() {
             return Effect::Stop(StopReason::Log(LogFault::Nested));
@@ -312,10 +319,10 @@ impl Relay {
         match outcome {
             Outcome::Stored { sequence: got } if got == sequence => {
                 entry.stored = true;
-                let commit_time_us = entry.commit_time_us;
+                let InFlight { bytes, commit_time_us, .. } = *entry;
                 self.proven = true;
                 self.settle_acks(now);
-                Effect::Stored { commit_time_us }
+                Effect::Stored { bytes, commit_time_us }
             }
             Outcome::Stored { sequence: got } => Effect::Stop(StopReason::OutOfPlace { expected: sequence, got }),
             // The stream did not grow, so the message after this one would need another sequence than it was sent with.
@@ -388,3 +395,6 @@ impl fmt::Display for StopReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

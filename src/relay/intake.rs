@@ -1,0 +1,184 @@
+//! Reads the log's messages on the way into the state machine: finds the outbox among the tables, rows among the
+//! changes, and makes messages of the rows that are to be published.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{
+    progress::Progress,
+    state::{Effect, Event, Relay, StopReason},
+};
+use crate::{
+    lsn::Lsn,
+    outbox::{BaseTypes, BindError, Binding, Mapping, RowError},
+    pgoutput::{DecodeError, Message as LogMessage, Relation, Tuple},
+    publish::{Chain, Message, MessageBuilder, MessageError},
+};
+
+/// Makes messages out of log.
+#[derive(Debug)]
+pub struct Intake {
+    mapping: Mapping,
+    base_types: BaseTypes,
+    outbox: Option<Table>,
+    foreign: HashSet<u32>,
+    builder: MessageBuilder,
+}
+
+#[derive(Debug)]
+struct Table {
+    relation_id: u32,
+    binding: Binding,
+}
+
+/// What one piece of log came to.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// Nothing to send.
+    Nothing,
+    /// A message to publish under this sequence.
+    Message(Message, u64),
+    /// The end of a transaction, which is where the received log now ends.
+    Commit(Lsn),
+}
+
+impl Intake {
+    /// Looks for the mapped table; `base_types` names the built-in type behind each type of the database's own.
+    pub fn new(mapping: Mapping, base_types: BaseTypes, builder: MessageBuilder) -> Self {
+        Self { mapping, base_types, outbox: None, foreign: HashSet::new(), builder }
+    }
+
+    /// Takes in one message of the log.
+    pub(super) fn take(
+        &mut self,
+        data: &Bytes,
+        relay: &mut Relay,
+        progress: &Progress,
+        now: Instant,
+    ) -> Result<Taken, IntakeError> {
+        let effect = match LogMessage::decode(data)? {
+            LogMessage::Insert { relation_id, new } => {
+                return self.insert(relation_id, new, Row { data, now }, relay, progress);
+            }
+            LogMessage::Begin(begin) => {
+                progress.transaction_received();
+                relay.apply(Event::Begin { commit_lsn: begin.final_lsn, commit_time_us: begin.commit_time_us })
+            }
+            LogMessage::Commit(commit) => {
+                let (commit_lsn, end_lsn) = (commit.commit_lsn, commit.end_lsn);
+                stop_if_told(relay.apply(Event::Commit { commit_lsn, end_lsn }))?;
+                return Ok(Taken::Commit(end_lsn));
+            }
+            LogMessage::Relation(relation) => {
+                self.learn(&relation)?;
+                Effect::None
+            }
+            LogMessage::Update { .. } | LogMessage::Delete { .. } | LogMessage::Truncate { .. } => {
+                progress.change_ignored();
+                Effect::None
+            }
+            LogMessage::Origin { .. } | LogMessage::Type { .. } | LogMessage::Logical { .. } => Effect::None,
+        };
+        stop_if_told(effect)?;
+        Ok(Taken::Nothing)
+    }
+
+    /// A table is described before its first row and again after every change of its definition.
+    fn learn(&mut self, relation: &Relation) -> Result<(), IntakeError> {
+        if relation.namespace == self.mapping.table.schema && relation.name == self.mapping.table.name {
+            let binding = Binding::bind(&self.mapping, relation, &self.base_types)?;
+            self.outbox = Some(Table { relation_id: relation.id, binding });
+        } else if self.foreign.insert(relation.id) {
+            tracing::warn!(
+                table = %format_args!("{}.{}", relation.namespace, relation.name),
+                "the publication holds a table that is not the outbox; its rows are ignored",
+            );
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        relation_id: u32,
+        tuple: Tuple<'_>,
+        row: Row<'_>,
+        relay: &mut Relay,
+        progress: &Progress,
+    ) -> Result<Taken, IntakeError> {
+        let Some(table) = self.outbox.as_ref().filter(|table| table.relation_id == relation_id) else {
+            if self.foreign.contains(&relation_id) {
+                progress.change_ignored();
+                return Ok(Taken::Nothing);
+            }
+            return Err(IntakeError::UnknownRelation(relation_id));
+        };
+        let (expected_last_sequence, place) = match relay.apply(Event::Row { bytes: row.data.len(), now: row.now }) {
+            Effect::Publish { expected_last_sequence, place } => (expected_last_sequence, place),
+            Effect::Skip => {
+                progress.skipped();
+                return Ok(Taken::Nothing);
+            }
+            other => return stop_if_told(other).map(|()| Taken::Nothing),
+        };
+        let fault = |fault: RowFault| IntakeError::Row { place: place.to_string(), fault };
+        let event = table.binding.read(&tuple).map_err(|error| fault(error.into()))?;
+        let chain = Chain { expected_last_sequence, place };
+        let built = self.builder.build(&event, row.data, chain).map_err(|error| fault(error.into()))?;
+        if let Some(dropped) = &built.dropped_headers {
+            progress.headers_dropped(dropped.total());
+            tracing::warn!(event_id = %event.id, position = %place, %dropped, "headers that no message may carry were dropped");
+        }
+        progress.published(place.commit_lsn);
+        Ok(Taken::Message(built.message, expected_last_sequence + 1))
+    }
+}
+
+struct Row<'a> {
+    data: &'a Bytes,
+    now: Instant,
+}
+
+fn stop_if_told(effect: Effect) -> Result<(), IntakeError> {
+    match effect {
+        Effect::Stop(reason) => Err(IntakeError::Stop(reason)),
+        _ => Ok(()),
+    }
+}
+
+/// Log that cannot be published.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Bytes that are no pgoutput.
+    #[error("a message of the output plugin cannot be read: {0}")]
+    Decode(#[from] DecodeError),
+    /// The table does not have the columns that the configuration names.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A row of a table that was never described.
+    #[error("a row came of relation {0}, which Postgres did not describe")]
+    UnknownRelation(u32),
+    /// A row that cannot become a message.
+    #[error("the event at {place} cannot be published: {fault}")]
+    Row {
+        /// Where in the log.
+        place: String,
+        /// Why.
+        fault: RowFault,
+    },
+    /// The state machine says stop.
+    #[error("{0}")]
+    Stop(StopReason),
+}
+
+/// Why a row cannot become a message.
+#[derive(Debug, thiserror::Error)]
+pub enum RowFault {
+    /// A value in it cannot be read.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// The message cannot carry it.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+}

@@ -1,0 +1,14 @@
+//! The delivery engine: what arrives from Postgres goes out to NATS, what NATS stores is confirmed to Postgres.
+//!
+//! [`state`] decides, [`driver`] acts: the one is pure, the other owns both connections and the only `select!`.
+//! [`intake`] reads the log's messages for it, [`progress`] is what others may look at meanwhile.
+
+mod driver;
+mod intake;
+mod progress;
+mod state;
+
+pub use driver::{Finish, Limits, Session, SessionError};
+pub use intake::{Intake, IntakeError, RowFault};
+pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};
+pub use state::{Effect, Event, LogFault, Relay, Resume, StopReason, Window};

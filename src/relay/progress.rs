@@ -1,0 +1,205 @@
+//! Where delivery stands, for everyone who only looks: metrics, `/status`, the live view.
+//!
+//! Plain atomics, written by the driver once per turn of its loop and read at any time. Counters only rise.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crate::lsn::Lsn;
+
+/// Upper bounds of the latency histogram, from commit to storage, in seconds: the steps double from 0.5 ms on, and the
+/// last ones are for outages.
+pub const LATENCY_BUCKETS_SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 5.0, 30.0, 300.0, 3600.0];
+
+/// Seconds from the Unix epoch to that of Postgres, 2000-01-01 UTC.
+const POSTGRES_EPOCH: Duration = Duration::from_secs(946_684_800);
+
+/// The shared account.
+#[derive(Debug, Default)]
+pub struct Progress {
+    server_end: AtomicU64,
+    received: AtomicU64,
+    published: AtomicU64,
+    confirmed: AtomicU64,
+    in_flight: AtomicU64,
+    oldest_commit_time_us: AtomicU64,
+    transactions: AtomicU64,
+    events: AtomicU64,
+    event_bytes: AtomicU64,
+    duplicates: AtomicU64,
+    skipped: AtomicU64,
+    dropped_headers: AtomicU64,
+    ignored_changes: AtomicU64,
+    latency: Latency,
+}
+
+#[derive(Debug, Default)]
+struct Latency {
+    /// One count for each bound of [`LATENCY_BUCKETS_SECONDS`], then one for everything above.
+    counts: [AtomicU64; LATENCY_BUCKETS_SECONDS.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// One look at the account.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// The end of the server's log, as last heard.
+    pub server_end: Lsn,
+    /// The end of what was received.
+    pub received: Lsn,
+    /// The commit of the last transaction of which an event was handed to the broker.
+    pub published: Lsn,
+    /// What was confirmed to Postgres.
+    pub confirmed: Lsn,
+    /// Messages without an answer.
+    pub in_flight: u64,
+    /// How long ago the oldest event that is received and not stored was committed.
+    pub oldest_unstored: Duration,
+    /// Committed transactions received.
+    pub transactions: u64,
+    /// Events stored.
+    pub events: u64,
+    /// Bytes of their rows.
+    pub event_bytes: u64,
+    /// Events whose id the stream held already.
+    pub duplicates: u64,
+    /// Rows that the slot sent again and the stream held already.
+    pub skipped: u64,
+    /// Header entries that no message may carry.
+    pub dropped_headers: u64,
+    /// Changes that are no inserts into the outbox.
+    pub ignored_changes: u64,
+    /// Stored events by latency: one count for each bound of [`LATENCY_BUCKETS_SECONDS`], then one for all above.
+    pub latency_counts: Vec<u64>,
+    /// Sum of the latencies.
+    pub latency_sum: Duration,
+}
+
+impl Snapshot {
+    /// How much log the slot holds back, in bytes.
+    pub fn lag_bytes(&self) -> u64 {
+        self.server_end.max(self.received).bytes_since(self.confirmed)
+    }
+}
+
+impl Progress {
+    /// Looks at everything.
+    pub fn snapshot(&self) -> Snapshot {
+        let lsn = |value: &AtomicU64| Lsn::new(value.load(Relaxed));
+        let count = |value: &AtomicU64| value.load(Relaxed);
+        let oldest = count(&self.oldest_commit_time_us);
+        Snapshot {
+            server_end: lsn(&self.server_end),
+            received: lsn(&self.received),
+            published: lsn(&self.published),
+            confirmed: lsn(&self.confirmed),
+            in_flight: count(&self.in_flight),
+            oldest_unstored: if oldest == 0 { Duration::ZERO } else { age(oldest) },
+            transactions: count(&self.transactions),
+            events: count(&self.events),
+            event_bytes: count(&self.event_bytes),
+            duplicates: count(&self.duplicates),
+            skipped: count(&self.skipped),
+            dropped_headers: count(&self.dropped_headers),
+            ignored_changes: count(&self.ignored_changes),
+            latency_counts: self.latency.counts.iter().map(count).collect(),
+            latency_sum: Duration::from_micros(count(&self.latency.sum_us)),
+        }
+    }
+
+    /// The server's log ends at `lsn`.
+    pub fn server_ends_at(&self, lsn: Lsn) {
+        self.server_end.fetch_max(lsn.as_u64(), Relaxed);
+    }
+
+    pub(super) fn received(&self, lsn: Lsn) {
+        self.received.fetch_max(lsn.as_u64(), Relaxed);
+        self.server_ends_at(lsn);
+    }
+
+    pub(super) fn published(&self, lsn: Lsn) {
+        self.published.fetch_max(lsn.as_u64(), Relaxed);
+    }
+
+    pub(super) fn confirmed(&self, lsn: Lsn) {
+        self.confirmed.fetch_max(lsn.as_u64(), Relaxed);
+    }
+
+    pub(super) fn waiting(&self, in_flight: usize, oldest_commit_time_us: Option<i64>) {
+        self.in_flight.store(in_flight as u64, Relaxed);
+        let oldest = oldest_commit_time_us.and_then(|time| u64::try_from(time).ok()).unwrap_or_default();
+        self.oldest_commit_time_us.store(oldest, Relaxed);
+    }
+
+    pub(super) fn transaction_received(&self) {
+        self.transactions.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn event_stored(&self, bytes: usize, commit_time_us: i64) {
+        self.events.fetch_add(1, Relaxed);
+        self.event_bytes.fetch_add(bytes as u64, Relaxed);
+        let latency = u64::try_from(commit_time_us).map(age).unwrap_or_default();
+        self.latency.record(latency);
+    }
+
+    pub(super) fn duplicate(&self) {
+        self.duplicates.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn skipped(&self) {
+        self.skipped.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn headers_dropped(&self, count: u64) {
+        self.dropped_headers.fetch_add(count, Relaxed);
+    }
+
+    pub(super) fn change_ignored(&self) {
+        self.ignored_changes.fetch_add(1, Relaxed);
+    }
+}
+
+impl Latency {
+    fn record(&self, latency: Duration) {
+        let seconds = latency.as_secs_f64();
+        let bucket = LATENCY_BUCKETS_SECONDS.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.counts.get(bucket) {
+            count.fetch_add(1, Relaxed);
+        }
+        let us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.sum_us.fetch_add(us, Relaxed);
+    }
+}
+
+/// How long ago a moment of Postgres' clock was by ours; zero if the clocks disagree about its being past. Wall time
+/// is used for nothing but such figures.
+fn age(postgres_time_us: u64) -> Duration {
+    let then = UNIX_EPOCH + POSTGRES_EPOCH + Duration::from_micros(postgres_time_us);
+    SystemTime::now().duration_since(then).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_falls_into_the_first_bucket_that_holds_it() {
+        let latency = Latency::default();
+        for ms in [0, 1, 2, 3, 4_000_000] {
+            latency.record(Duration::from_millis(ms));
+        }
+        let counts: Vec<u64> = latency.counts.iter().map(|count| count.load(Relaxed)).collect();
+        assert_eq!(counts, [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn lag_is_what_the_slot_holds_back() {
+        let progress = Progress::default();
+        progress.server_ends_at(Lsn::new(1000));
+        progress.confirmed(Lsn::new(400));
+        assert_eq!(progress.snapshot().lag_bytes(), 600);
+    }
+}
