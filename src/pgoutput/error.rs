@@ -8,7 +8,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The message is over before its content is.
-    #[error("cannot read the {reading} at byte {offset}: {needed} bytes needed, {left} left")]
+    #[error("cannot read the {reading} at byte {offset}: {left} of {needed} bytes are there")]
     EndsEarly {
         /// What was being read.
         reading: &'static str,
@@ -61,7 +61,7 @@ pub enum DecodeError {
     },
 
     /// Bytes after the end of the message.
-    #[error("cannot read the end of the message at byte {offset}: {count} bytes too many")]
+    #[error("expected the end of the message at byte {offset}, found {count} more")]
     TooLong {
         /// Where the message ought to end.
         offset: usize,

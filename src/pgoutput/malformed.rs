@@ -39,7 +39,7 @@ fn error(wire: &[u8]) -> DecodeError {
 
 #[test]
 fn no_bytes_are_no_message() {
-    assert_eq!(error(b"").to_string(), "cannot read the message tag at byte 0: 1 bytes needed, 0 left");
+    assert_eq!(error(b"").to_string(), "cannot read the message tag at byte 0: 0 of 1 bytes are there");
 }
 
 #[test]
@@ -67,6 +67,7 @@ fn every_message_with_bytes_after_it_is_too_long() {
         let long = [wire.as_slice(), b"\0I"].concat();
         assert_eq!(error(&long), DecodeError::TooLong { offset: wire.len(), count: 2 });
     }
+    assert_eq!(error(b"T\0\0\0\0\0!").to_string(), "expected the end of the message at byte 6, found 1 more");
 }
 
 #[test]

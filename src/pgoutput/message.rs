@@ -83,7 +83,7 @@ pub enum Message<'a> {
 pub struct Begin {
     /// Where the commit is in the log; the same as the coming [`Commit::commit_lsn`].
     pub final_lsn: Lsn,
-    /// When it was committed: microseconds since 2000-01-01 00:00 UTC.
+    /// When it was committed, by the clock of its origin if it was replicated: microseconds since 2000-01-01 00:00 UTC.
     pub commit_time_us: i64,
     /// The transaction's number; 32 bits, so it comes round again.
     pub xid: u32,
@@ -98,7 +98,7 @@ pub struct Commit {
     pub commit_lsn: Lsn,
     /// Where the log goes on after the commit: to confirm this is to confirm the transaction.
     pub end_lsn: Lsn,
-    /// When it was committed: microseconds since 2000-01-01 00:00 UTC.
+    /// The same as in [`Begin::commit_time_us`].
     pub commit_time_us: i64,
 }
 

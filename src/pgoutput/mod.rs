@@ -8,10 +8,10 @@
 //! Begin  (Origin)  { Relation | Type | Insert | Update | Delete | Truncate | Logical }*  Commit
 //! ```
 //!
-//! A `Relation` describes a table before its first row in a session, and again after the table changed; a row refers
-//! to it by number and carries nothing but values, in the order of the relation's columns. A `Logical` message that is
-//! not transactional may also stand between transactions, and is sent even if the transaction that wrote it rolled
-//! back.
+//! A `Relation` describes a table before its first row in a session, and again when anything about it may have changed,
+//! be it in the middle of a transaction; a row refers to the last one by number and carries nothing but values, in the
+//! order of its columns. A `Logical` message that is not transactional may also stand between transactions, and is
+//! sent even if the transaction that wrote it rolled back.
 //!
 //! Input: the payload of one `XLogData` frame. Output: a message that borrows from it; only [`Relation`], which is rare
 //! and outlives its frame, owns its text.

@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(reader.u32("id"), Ok(7));
         let error = DecodeError::EndsEarly { reading: "flags", offset: 4, needed: 8, left: 2 };
         assert_eq!(reader.u64("flags"), Err(error));
-        assert_eq!(error.to_string(), "cannot read the flags at byte 4: 8 bytes needed, 2 left");
+        assert_eq!(error.to_string(), "cannot read the flags at byte 4: 2 of 8 bytes are there");
         assert_eq!(reader.u16("two"), Ok(0x0102), "a failed read takes nothing");
     }
 
