@@ -6,9 +6,11 @@
 mod driver;
 mod intake;
 mod progress;
+mod resume;
 mod state;
 
 pub use driver::{Finish, Limits, Session, SessionError};
 pub use intake::{Intake, IntakeError, RowFault};
 pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};
+pub use resume::{ResumeError, Start};
 pub use state::{Effect, Event, LogFault, Relay, Resume, StopReason, Window};

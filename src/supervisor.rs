@@ -1,0 +1,239 @@
+//! One life of the service: look, connect, deliver, leave.
+//!
+//! Everything is looked at before anything is moved: what Postgres and the stream must have, whose log the stream was
+//! fed from, where it ends. Any fault ends the life with an error that says what to do; the next one continues where
+//! the stream ends.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    outbox::Template,
+    position::Source,
+    postgres::{
+        Endpoint,
+        sql::{Session as SqlSession, SqlError},
+    },
+    preflight::{self, Facts, Needs, Problem},
+    publish::{
+        Broker, BrokerError, BrokerOptions, MessageBuilder, MessageError, StreamEnd, StreamError, StreamPlan,
+        StreamProblem,
+    },
+    relay::{Finish, Intake, Limits, Progress, Relay, ResumeError, Session, SessionError, Start, Window},
+    replication::{Connection, ReplicationError, StartOptions},
+};
+
+/// How often the server is asked where its log ends, for the lag.
+const SERVER_END_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Everything that a life needs to know.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The database.
+    pub endpoint: Endpoint,
+    /// Slot, publication and table.
+    pub needs: Needs,
+    /// How subjects are made.
+    pub template: Arc<Template>,
+    /// The way to NATS.
+    pub broker: BrokerOptions,
+    /// The stream.
+    pub stream: StreamPlan,
+    /// How much may be under way.
+    pub window: Window,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+/// What the service is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking and connecting.
+    #[default]
+    Starting,
+    /// Delivering.
+    Leading,
+    /// Asked to stop, or broken off.
+    Stopped,
+}
+
+/// Looks at the phase.
+#[derive(Clone, Debug)]
+pub struct PhaseWatch(watch::Receiver<Phase>);
+
+/// The service.
+#[derive(Debug)]
+pub struct Supervisor {
+    plan: Plan,
+    progress: Arc<Progress>,
+    phase: watch::Sender<Phase>,
+}
+
+impl Supervisor {
+    /// A service that has not begun.
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, progress: Arc::default(), phase: watch::Sender::default() }
+    }
+
+    /// The account that others may look at.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// The phase that others may look at.
+    pub fn phase(&self) -> PhaseWatch {
+        PhaseWatch(self.phase.subscribe())
+    }
+
+    /// Delivers until `stop` is cancelled or something breaks.
+    pub async fn run(&self, stop: &CancellationToken) -> Result<Finish, RunError> {
+        let outcome = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Finish::Drained),
+            ready = self.prepare() => ready,
+        };
+        let finish = match outcome {
+            Ok((session, sql)) => {
+                self.phase.send_replace(Phase::Leading);
+                let watching = watch_server_end(&sql, &self.progress);
+                tokio::select! {
+                    biased;
+                    finish = session.run(stop) => finish.map_err(RunError::from),
+                    never = watching => match never {},
+                }
+            }
+            Err(error) => Err(error),
+        };
+        self.phase.send_replace(Phase::Stopped);
+        finish
+    }
+
+    /// Looks at both sides, opens both connections, and finds the place to continue at.
+    async fn prepare(&self) -> Result<(Session, SqlSession), RunError> {
+        let Plan { endpoint, needs, template, broker, stream, window, limits } = &self.plan;
+        let sql = SqlSession::connect(endpoint).await?;
+        let facts = inspect(&sql, needs).await?;
+        let broker = Broker::connect(broker).await?;
+        let end = inspect_stream(&broker, stream).await?;
+
+        let mut connection = Connection::open(endpoint).await?;
+        let identity = connection.identify_system().await?;
+        let source = Source { system_id: identity.system_id, timeline: identity.timeline, slot: needs.slot.clone() };
+        let start = Start::after(&end, &source, identity.wal_end)?;
+        self.progress.server_ends_at(identity.wal_end);
+        let options =
+            StartOptions { slot: needs.slot.clone(), publication: needs.publication.clone(), start: start.lsn };
+        let log = connection.start(&options).await?;
+        tracing::info!(
+            slot = needs.slot,
+            stream = stream.name,
+            system_id = source.system_id,
+            timeline = source.timeline,
+            last_sequence = start.resume.last_sequence,
+            from = %start.lsn,
+            "leading",
+        );
+        let builder = MessageBuilder::new(Arc::clone(template), source, &stream.name, broker.max_payload_bytes())?;
+        let intake = Intake::new(needs.mapping.clone(), facts.base_types, builder);
+        let relay = Relay::new(*window, start.resume);
+        let session = Session::new(log, broker, (intake, relay), *limits, self.progress());
+        Ok((session, sql))
+    }
+}
+
+async fn inspect(sql: &SqlSession, needs: &Needs) -> Result<Facts, RunError> {
+    let facts = preflight::inspect(sql, needs).await?;
+    let problems = preflight::problems(&facts, needs);
+    if problems.is_empty() { Ok(facts) } else { Err(RunError::Postgres(problems)) }
+}
+
+async fn inspect_stream(broker: &Broker, plan: &StreamPlan) -> Result<StreamEnd, RunError> {
+    let inspector = broker.inspector();
+    let problems = inspector.problems(plan).await?;
+    if !problems.is_empty() {
+        return Err(RunError::Stream(problems));
+    }
+    let end = inspector.end().await?;
+    if let StreamEnd::Removed { sequence } = end {
+        tracing::warn!(sequence, "the stream's last message was removed, so delivery continues at the slot's own position");
+    }
+    Ok(end)
+}
+
+/// Asks the server now and then where its log ends. Only the lag depends on it, so a failure is none of delivery's.
+async fn watch_server_end(sql: &SqlSession, progress: &Progress) -> std::convert::Infallible {
+    let mut ticks = interval(SERVER_END_INTERVAL);
+    loop {
+        ticks.tick().await;
+        match preflight::server_end(sql).await {
+            Ok(lsn) => progress.server_ends_at(lsn),
+            Err(error) => tracing::debug!(%error, "cannot ask Postgres where its log ends"),
+        }
+    }
+}
+
+impl Phase {
+    /// All names, in the order of a life.
+    pub const NAMES: [&'static str; 3] = ["starting", "leading", "stopped"];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Leading => "leading",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Whether events are being delivered.
+    pub fn is_ready(self) -> bool {
+        self == Self::Leading
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PhaseWatch {
+    /// The phase at this moment.
+    pub fn now(&self) -> Phase {
+        *self.0.borrow()
+    }
+}
+
+/// Why the service ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Plain SQL failed.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+    /// Postgres lacks something.
+    #[error("Postgres is not ready for walpost")]
+    Postgres(Vec<Problem>),
+    /// The stream lacks something.
+    #[error("the stream is not ready for walpost")]
+    Stream(Vec<StreamProblem>),
+    /// NATS failed.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// JetStream failed.
+    #[error(transparent)]
+    JetStream(#[from] StreamError),
+    /// The replication connection failed.
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
+    /// The stream was not fed from this log.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// The stream's name cannot be put in a header.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// Delivery broke off.
+    #[error("delivery broke off")]
+    Session(#[from] SessionError),
+}

@@ -1,0 +1,130 @@
+//! Every metric, with its unit and its meaning.
+//!
+//! They are read from [`Progress`] when somebody asks, so counting costs the data path nothing but the atomics that it
+//! keeps anyway. Labels come from closed sets: no subject, key or id ever becomes one.
+
+use std::sync::Arc;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text::encode},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::{Registry, Unit},
+};
+
+use crate::{
+    relay::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot},
+    supervisor::{Phase, PhaseWatch},
+};
+
+/// The registry of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// Metrics of this progress and this phase.
+    pub fn new(progress: Arc<Progress>, phase: PhaseWatch) -> Self {
+        let mut registry = Registry::with_prefix("walpost");
+        registry.register_collector(Box::new(Reading { progress, phase }));
+        Self { registry }
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[derive(Debug)]
+struct Reading {
+    progress: Arc<Progress>,
+    phase: PhaseWatch,
+}
+
+impl Collector for Reading {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let now = self.progress.snapshot();
+        encode_build(&mut encoder)?;
+        encode_phase(&mut encoder, &self.phase.now())?;
+        encode_positions(&mut encoder, &now)?;
+        encode_gauges(&mut encoder, &now)?;
+        encode_counters(&mut encoder, &now)?;
+        encode_latency(&mut encoder, &now)
+    }
+}
+
+fn encode_build(encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    let help = "The version that runs; always 1";
+    let mut family = encoder.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
+    ConstGauge::new(1u64).encode(family.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)
+}
+
+fn encode_phase(encoder: &mut DescriptorEncoder<'_>, phase: &Phase) -> Result<(), std::fmt::Error> {
+    let help = "1 for the phase that the process is in, 0 for the others";
+    let mut family = encoder.encode_descriptor("phase", help, None, MetricType::Gauge)?;
+    for name in Phase::NAMES {
+        let value = u64::from(phase.name() == name);
+        ConstGauge::new(value).encode(family.encode_family(&[("phase", name)])?)?;
+    }
+    Ok(())
+}
+
+fn encode_positions(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), std::fmt::Error> {
+    let help = "Positions in the log (LSNs) by how far events have come: end of the server's log, received, published, confirmed";
+    let mut family = encoder.encode_descriptor("position", help, Some(&Unit::Bytes), MetricType::Gauge)?;
+    let places = [
+        ("server", now.server_end),
+        ("received", now.received),
+        ("published", now.published),
+        ("confirmed", now.confirmed),
+    ];
+    for (stage, lsn) in places {
+        // Prometheus numbers are floats; an f64 holds every LSN of a log below 9 PB exactly.
+        ConstGauge::new(lsn.as_u64()).encode(family.encode_family(&[("stage", stage)])?)?;
+    }
+    Ok(())
+}
+
+fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), std::fmt::Error> {
+    let mut gauge = |name: &str, help: &str, unit: Option<Unit>, value: f64| {
+        let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+        ConstGauge::new(value).encode(family.encode_family(&NoLabelSet::default())?)
+    };
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are floats")]
+    let (lag_bytes, in_flight) = (now.lag_bytes() as f64, now.in_flight as f64);
+    gauge("lag", "Log that the slot holds back: end of the server's log less confirmed", Some(Unit::Bytes), lag_bytes)?;
+    let oldest = now.oldest_unstored.as_secs_f64();
+    gauge("lag", "Age of the oldest event that was received and is not stored yet; 0 without one", Some(Unit::Seconds), oldest)?;
+    gauge("in_flight_messages", "Messages that wait for the broker's answer", None, in_flight)
+}
+
+fn encode_counters(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), std::fmt::Error> {
+    let counters = [
+        ("events_stored", "Events that the stream stored", now.events),
+        ("event_bytes_stored", "Bytes of the rows of events that the stream stored", now.event_bytes),
+        ("transactions_received", "Committed transactions received from Postgres", now.transactions),
+        ("duplicates", "Events whose id the stream held already, and that were not stored again", now.duplicates),
+        ("rows_skipped", "Rows that Postgres sent again and the stream held already", now.skipped),
+        ("headers_dropped", "Entries of the headers column that no message may carry", now.dropped_headers),
+        ("changes_ignored", "Changes in the publication that are no inserts into the outbox", now.ignored_changes),
+    ];
+    for (name, help, value) in counters {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(family.encode_family(&NoLabelSet::default())?)?;
+    }
+    Ok(())
+}
+
+fn encode_latency(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), std::fmt::Error> {
+    let help = "Time from the commit in Postgres to storage in the stream, by Postgres' clock and ours";
+    let mut family = encoder.encode_descriptor("commit_to_stored", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    let bounds = LATENCY_BUCKETS_SECONDS.iter().copied().chain([f64::MAX]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(now.latency_counts.iter().copied()).collect();
+    let total = now.latency_counts.iter().sum();
+    let mut metric = family.encode_family(&NoLabelSet::default())?;
+    metric.encode_histogram::<NoLabelSet>(now.latency_sum.as_secs_f64(), total, &buckets, None)
+}
