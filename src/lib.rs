@@ -5,16 +5,32 @@
 //!           -> published messages -> broker acks -> confirmed LSN -> back to Postgres
 //! ```
 //!
-//! Data flows one way: each module below is a stage, and imports only from the stages above it.
-//! Only the last arrow closes the loop. `tests/structure.rs` keeps it so.
+//! Data flows one way: each module below is a stage, and imports only from the stages before it. Only the last arrow
+//! closes the loop. Beside the path stand the modules that run, configure and show it; they use the stages, stages never
+//! use them. `tests/structure.rs` keeps it so.
+//!
+//! What walpost promises about delivery is in `docs/delivery.md`; how the parts work together in
+//! `docs/architecture.md`. The command line and the configuration are the public interface: this library is how the
+//! program and its tests share code, and may change with any release.
 
+// The data path, in the order of the flow (rustfmt sorts within a group, hence the blank lines).
 pub mod lsn;
+
 pub mod position;
+
 pub mod postgres;
+
 pub mod replication;
-// Beside the path: these use the stages, never the other way round.
+
+pub mod pgoutput;
+
+pub mod outbox;
+
+pub mod publish;
+
+pub mod relay;
+
+// Beside the path.
 pub mod cli;
 pub mod config;
-pub mod outbox;
-pub mod pgoutput;
 pub mod sandbox;

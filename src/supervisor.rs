@@ -136,7 +136,7 @@ impl Supervisor {
             "leading",
         );
         let builder = MessageBuilder::new(Arc::clone(template), source, &stream.name, broker.max_payload_bytes())?;
-        let intake = Intake::new(needs.mapping.clone(), facts.base_types, builder);
+        let intake = Intake::new(needs.mapping.clone(), facts.base_types, builder, self.progress());
         let relay = Relay::new(*window, start.resume);
         let session = Session::new(log, broker, (intake, relay), *limits, self.progress());
         Ok((session, sql))

@@ -286,7 +286,8 @@ mod tests {
 
     #[test]
     fn tls_keys_are_ours() {
-        let endpoint = parse("postgres://app@db/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=3");
+        let endpoint =
+            parse("postgres://app@db/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=3");
         assert_eq!(endpoint.tls, TlsSettings { mode: SslMode::VerifyFull, root_cert: Some("/etc/ca.pem".into()) });
         assert_eq!(endpoint.connect_timeout(), Duration::from_secs(3));
     }

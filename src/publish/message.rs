@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::stream::POSITION_HEADER;
 use crate::{
-    outbox::{DroppedHeaders, Event, SubjectError, Template, read_headers},
+    outbox::{Dropped, Event, SubjectError, Template, for_each_header},
     position::{Place, Source},
 };
 
@@ -53,8 +53,8 @@ pub struct Chain {
 pub struct Built {
     /// The message.
     pub message: Message,
-    /// The entries of the event's own headers that no message may carry, if there were any.
-    pub dropped_headers: Option<DroppedHeaders>,
+    /// What had to be left out of the event's own headers.
+    pub dropped_headers: Dropped,
 }
 
 /// Makes messages of events.
@@ -85,7 +85,7 @@ impl MessageBuilder {
         self.template.render(event, &mut self.scratch)?;
         let subject = Subject::from(self.scratch.as_str());
         let mut headers = HeaderMap::new();
-        let dropped = event.headers.map(|json| read_headers(json, |name, text| add(&mut headers, name, text)));
+        let dropped = event.headers.map(|json| for_each_header(json, |name, text| add(&mut headers, name, text)));
         self.add_own_headers(event, chain, &mut headers)?;
         let payload = match &event.payload {
             Cow::Borrowed(bytes) => data.slice_ref(bytes),
@@ -95,7 +95,7 @@ impl MessageBuilder {
         if message_bytes > self.max_payload_bytes {
             return Err(MessageError::TooLarge { message_bytes, max_bytes: self.max_payload_bytes });
         }
-        let dropped_headers = dropped.filter(|dropped| dropped.total() > 0);
+        let dropped_headers = dropped.unwrap_or_default();
         Ok(Built { message: Message { subject, headers, payload }, dropped_headers })
     }
 

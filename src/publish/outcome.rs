@@ -148,7 +148,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_unclear() {
-        for answer in ["", "{}", "null", "[]", r#"{"stream":"OUTBOX"}"#, r#"{"seq":3}"#, r#"{"stream":"OUTBOX","seq":-1}"#] {
+        for answer in
+            ["", "{}", "null", "[]", r#"{"stream":"OUTBOX"}"#, r#"{"seq":3}"#, r#"{"stream":"OUTBOX","seq":-1}"#]
+        {
             assert_eq!(read(answer), Outcome::Unclear, "{answer}");
         }
     }

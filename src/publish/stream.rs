@@ -145,7 +145,8 @@ impl StreamInspector {
 
 /// Whether nobody answered JetStream's API at all.
 fn is_without_jetstream(error: &jetstream::context::GetStreamError) -> bool {
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<jetstream::context::RequestError>());
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<jetstream::context::RequestError>());
     cause.is_some_and(|request| matches!(request.kind(), RequestErrorKind::NoResponders))
 }
 
@@ -242,8 +243,21 @@ mod tests {
 
     #[test]
     fn a_wildcard_covers_what_it_stands_for_and_no_more() {
-        let yes = [("outbox.>", "outbox.>"), (">", "outbox.>"), ("outbox.*.*", "outbox.order.*"), ("a", "a"), ("*.>", "a.b.>")];
-        let no = [("outbox.*", "outbox.>"), ("outbox.>", "outbox"), ("other.>", "outbox.>"), ("a.b", "a"), ("a", "a.b"), ("a.b", "a.*")];
+        let yes = [
+            ("outbox.>", "outbox.>"),
+            (">", "outbox.>"),
+            ("outbox.*.*", "outbox.order.*"),
+            ("a", "a"),
+            ("*.>", "a.b.>"),
+        ];
+        let no = [
+            ("outbox.*", "outbox.>"),
+            ("outbox.>", "outbox"),
+            ("other.>", "outbox.>"),
+            ("a.b", "a"),
+            ("a", "a.b"),
+            ("a.b", "a.*"),
+        ];
         for (outer, inner) in yes {
             assert!(covers(outer, inner), "{outer} should cover {inner}");
         }

@@ -103,7 +103,7 @@ impl Session {
                 None => break,
                 Some(Frame::Log { start, data }) => {
                     self.log.feedback().received(start);
-                    match self.intake.take(&data, &mut self.relay, &self.progress, now)? {
+                    match self.intake.take(&data, &mut self.relay, now)? {
                         Taken::Nothing => {}
                         Taken::Message(message, sequence) => self.broker.publish(message, sequence).await?,
                         Taken::Commit(end_lsn) => self.received(end_lsn),

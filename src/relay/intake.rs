@@ -1,7 +1,7 @@
 //! Reads the log's messages on the way into the state machine: finds the outbox among the tables, rows among the
 //! changes, and makes messages of the rows that are to be published.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     lsn::Lsn,
-    outbox::{BaseTypes, BindError, Binding, Mapping, RowError},
+    outbox::{BaseTypes, BindError, Binding, Mapping, RowError, Traceable},
     pgoutput::{DecodeError, Message as LogMessage, Relation, Tuple},
     publish::{Chain, Message, MessageBuilder, MessageError},
 };
@@ -25,6 +25,7 @@ pub struct Intake {
     outbox: Option<Table>,
     foreign: HashSet<u32>,
     builder: MessageBuilder,
+    progress: Arc<Progress>,
 }
 
 #[derive(Debug)]
@@ -46,24 +47,18 @@ pub(super) enum Taken {
 
 impl Intake {
     /// Looks for the mapped table; `base_types` names the built-in type behind each type of the database's own.
-    pub fn new(mapping: Mapping, base_types: BaseTypes, builder: MessageBuilder) -> Self {
-        Self { mapping, base_types, outbox: None, foreign: HashSet::new(), builder }
+    pub fn new(mapping: Mapping, base_types: BaseTypes, builder: MessageBuilder, progress: Arc<Progress>) -> Self {
+        Self { mapping, base_types, outbox: None, foreign: HashSet::new(), builder, progress }
     }
 
     /// Takes in one message of the log.
-    pub(super) fn take(
-        &mut self,
-        data: &Bytes,
-        relay: &mut Relay,
-        progress: &Progress,
-        now: Instant,
-    ) -> Result<Taken, IntakeError> {
+    pub(super) fn take(&mut self, data: &Bytes, relay: &mut Relay, now: Instant) -> Result<Taken, IntakeError> {
         let effect = match LogMessage::decode(data)? {
             LogMessage::Insert { relation_id, new } => {
-                return self.insert(relation_id, new, Row { data, now }, relay, progress);
+                return self.insert(relation_id, new, Row { data, now }, relay);
             }
             LogMessage::Begin(begin) => {
-                progress.transaction_received();
+                self.progress.transaction_received();
                 relay.apply(Event::Begin { commit_lsn: begin.final_lsn, commit_time_us: begin.commit_time_us })
             }
             LogMessage::Commit(commit) => {
@@ -76,7 +71,7 @@ impl Intake {
                 Effect::None
             }
             LogMessage::Update { .. } | LogMessage::Delete { .. } | LogMessage::Truncate { .. } => {
-                progress.change_ignored();
+                self.progress.change_ignored();
                 Effect::None
             }
             LogMessage::Origin { .. } | LogMessage::Type { .. } | LogMessage::Logical { .. } => Effect::None,
@@ -87,7 +82,7 @@ impl Intake {
 
     /// A table is described before its first row and again after every change of its definition.
     fn learn(&mut self, relation: &Relation) -> Result<(), IntakeError> {
-        if relation.namespace == self.mapping.table.schema && relation.name == self.mapping.table.name {
+        if self.mapping.table.is_for(relation) {
             let binding = Binding::bind(&self.mapping, relation, &self.base_types)?;
             self.outbox = Some(Table { relation_id: relation.id, binding });
         } else if self.foreign.insert(relation.id) {
@@ -105,11 +100,10 @@ impl Intake {
         tuple: Tuple<'_>,
         row: Row<'_>,
         relay: &mut Relay,
-        progress: &Progress,
     ) -> Result<Taken, IntakeError> {
         let Some(table) = self.outbox.as_ref().filter(|table| table.relation_id == relation_id) else {
             if self.foreign.contains(&relation_id) {
-                progress.change_ignored();
+                self.progress.change_ignored();
                 return Ok(Taken::Nothing);
             }
             return Err(IntakeError::UnknownRelation(relation_id));
@@ -117,24 +111,27 @@ impl Intake {
         let (expected_last_sequence, place) = match relay.apply(Event::Row { bytes: row.data.len(), now: row.now }) {
             Effect::Publish { expected_last_sequence, place } => (expected_last_sequence, place),
             Effect::Skip => {
-                progress.skipped();
+                self.progress.skipped();
                 return Ok(Taken::Nothing);
             }
             other => return stop_if_told(other).map(|()| Taken::Nothing),
         };
         let fault = |fault: RowFault| IntakeError::Row { place: place.to_string(), fault };
-        let event = table.binding.read(&tuple).map_err(|error| fault(error.into()))?;
+        let event = table.binding.read(tuple).map_err(|error| fault(error.into()))?;
         let chain = Chain { expected_last_sequence, place };
         let built = self.builder.build(&event, row.data, chain).map_err(|error| fault(error.into()))?;
-        if let Some(dropped) = &built.dropped_headers {
-            progress.headers_dropped(dropped.total());
-            tracing::warn!(event_id = %event.id, position = %place, %dropped, "headers that no message may carry were dropped");
+        if let Some((reason, name)) = built.dropped_headers.first() {
+            let count = built.dropped_headers.total();
+            self.progress.headers_dropped(count.into());
+            let event_id = Traceable(&event.id);
+            tracing::warn!(%event_id, position = %place, count, %reason, name, "dropped headers that no message may carry");
         }
-        progress.published(place.commit_lsn);
+        self.progress.published(place.commit_lsn);
         Ok(Taken::Message(built.message, expected_last_sequence + 1))
     }
 }
 
+#[derive(Clone, Copy)]
 struct Row<'a> {
     data: &'a Bytes,
     now: Instant,

@@ -75,7 +75,9 @@ pub enum ResumeError {
         configured: String,
     },
     /// Another timeline.
-    #[error("the stream was written on timeline {stream}, and the server is on timeline {server} after a failover or restore")]
+    #[error(
+        "the stream was written on timeline {stream}, and the server is on timeline {server} after a failover or restore"
+    )]
     OtherTimeline {
         /// The timeline of the stream's last event.
         stream: u32,
@@ -96,8 +98,12 @@ impl ResumeError {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
-            Self::OtherSystem { .. } => "point [postgres] url at the cluster that fed the stream, or [nats] stream at a new stream",
-            Self::OtherSlot { .. } => "set [postgres] slot to the slot that fed the stream, or [nats] stream to a new stream",
+            Self::OtherSystem { .. } => {
+                "point [postgres] url at the cluster that fed the stream, or [nats] stream at a new stream"
+            }
+            Self::OtherSlot { .. } => {
+                "set [postgres] slot to the slot that fed the stream, or [nats] stream to a new stream"
+            }
             Self::OtherTimeline { .. } | Self::Ahead { .. } => {
                 "check which committed events the stream holds that the server lost; then continue with a new stream"
             }

@@ -140,7 +140,7 @@ impl Conversation {
             let whole = self.buffer.split_to(total);
             let message = ServerMessage::parse(whole.get(5..).unwrap_or_default());
             if header.tag() == b'E' {
-                return Err(ReplicationError::Server(message));
+                return Err(ReplicationError::Server(message.into()));
             }
             tracing::debug!(notice = %message, "notice from Postgres");
         }
@@ -187,10 +187,10 @@ pub enum ReplicationError {
     NoAnswer,
     /// The server said no.
     #[error("{0}")]
-    Server(ServerMessage),
+    Server(Box<ServerMessage>),
     /// The server drops changes because the publication is gone.
     #[error("the publication is missing, and Postgres skips changes because of it ({0})")]
-    PublicationSkipped(ServerMessage),
+    PublicationSkipped(Box<ServerMessage>),
     /// The server asks for a password and there is none.
     #[error("Postgres asks for a password and none is configured")]
     NoPassword,

@@ -90,9 +90,9 @@ impl ReplicationStream {
     pub fn next_frame(&mut self) -> Result<Option<Frame>, ReplicationError> {
         while let Some(frame) = self.framer.take_frame()? {
             match frame {
-                Frame::Error(message) => return Err(ReplicationError::Server(message)),
+                Frame::Error(message) => return Err(ReplicationError::Server(message.into())),
                 Frame::Notice(message) if message.reports_skipped_publication() => {
-                    return Err(ReplicationError::PublicationSkipped(message));
+                    return Err(ReplicationError::PublicationSkipped(message.into()));
                 }
                 Frame::Notice(message) => tracing::warn!(notice = %message, "notice from Postgres"),
                 Frame::CopyDone => return Err(ReplicationError::Closed),
@@ -138,7 +138,7 @@ impl ReplicationStream {
                         self.stream.write_all(&self.out).await?;
                         return Ok(self.stream.shutdown().await?);
                     }
-                    Frame::Error(message) => return Err(ReplicationError::Server(message)),
+                    Frame::Error(message) => return Err(ReplicationError::Server(message.into())),
                     _ => {}
                 }
             }
