@@ -1,1 +1,25 @@
-//! Outbox rows.
+//! The outbox stage: from the row of an outbox table to an [`Event`], and from an event to what its message needs.
+//!
+//! ```text
+//! Mapping + Relation -> Binding         once for each description of the table
+//! Binding + Tuple    -> Event           for each row
+//! Template + Event   -> subject         for each message
+//! Event::headers     -> header pairs    for each message
+//! ```
+//!
+//! Input: decoded rows ([`crate::pgoutput`]) and what the operator configured. Output: values that borrow from the row.
+//! This stage is pure: it opens nothing, knows no clock and no broker client, and never parses a payload.
+//!
+//! Invariants:
+//! - Columns are found by name, so the order of columns, and columns that nobody mapped, never change an event.
+//! - Any value in a data column gives exactly one valid subject token, and two values never give the same one.
+//! - No header reaches the sink that the broker would act on, or that could be read back as something else.
+//! - Errors carry names, kinds and ids, never a payload or the value of a header.
+
+mod identifier;
+mod mapping;
+mod traceable;
+
+pub use identifier::{IdentifierError, quote_identifier};
+pub use mapping::{Columns, Mapping, OptionalColumn, Preset, TableName, TableNameError};
+pub use traceable::Traceable;
