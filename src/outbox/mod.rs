@@ -16,10 +16,30 @@
 //! - No header reaches the sink that the broker would act on, or that could be read back as something else.
 //! - Errors carry names, kinds and ids, never a payload or the value of a header.
 
+mod binding;
+mod bytea;
+mod column_type;
+mod decode;
+mod event;
 mod identifier;
 mod mapping;
+mod role;
+mod row;
+mod text;
+mod timestamp;
 mod traceable;
 
+pub use binding::{BindError, BindProblem, Binding};
+pub use column_type::{BaseTypes, ColumnType};
+pub use decode::RowFault;
+pub use event::Event;
 pub use identifier::{IdentifierError, quote_identifier};
 pub use mapping::{Columns, Mapping, OptionalColumn, Preset, TableName, TableNameError};
+pub use role::Role;
+pub use row::{BadColumn, RowError};
+pub use text::Text;
+pub use timestamp::Timestamp;
 pub use traceable::Traceable;
+
+#[cfg(test)]
+mod sample;
