@@ -25,8 +25,11 @@ mod identifier;
 mod mapping;
 mod role;
 mod row;
+mod subject;
+mod template;
 mod text;
 mod timestamp;
+mod token;
 mod traceable;
 
 pub use binding::{BindError, BindProblem, Binding};
@@ -37,8 +40,11 @@ pub use identifier::{IdentifierError, quote_identifier};
 pub use mapping::{Columns, Mapping, OptionalColumn, Preset, TableName, TableNameError};
 pub use role::Role;
 pub use row::{BadColumn, RowError};
+pub use subject::{MAX_SUBJECT_BYTES, SubjectError, Template};
+pub use template::{MAX_LITERAL_BYTES, TemplateError};
 pub use text::Text;
 pub use timestamp::Timestamp;
+pub use token::{escape_token, unescape_token};
 pub use traceable::Traceable;
 
 #[cfg(test)]
