@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::stream::POSITION_HEADER;
 use crate::{
-    outbox::{Dropped, Event, SubjectError, Template, for_each_header},
+    outbox::{DropReason, Dropped, Event, SubjectError, Template, check_value, for_each_header},
     position::{Place, Source},
 };
 
@@ -105,12 +105,12 @@ impl MessageBuilder {
         out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(chain.expected_last_sequence));
         self.scratch.clear();
         self.source.write_position(chain.place, &mut self.scratch);
-        out.insert(POSITION, value(POSITION_HEADER, &self.scratch)?);
+        out.insert(POSITION, own_value(POSITION_HEADER, &self.scratch)?);
         out.insert(AGGREGATE_TYPE, value("Walpost-Aggregate-Type", &event.aggregate_type)?);
         out.insert(AGGREGATE_ID, value("Walpost-Aggregate-Id", &event.aggregate_id)?);
         out.insert(EVENT_TYPE, value("Walpost-Event-Type", &event.event_type)?);
         if let Some(created_at) = event.created_at {
-            out.insert(CREATED_AT, value("Walpost-Created-At", &created_at.to_string())?);
+            out.insert(CREATED_AT, own_value("Walpost-Created-At", &created_at.to_string())?);
         }
         Ok(())
     }
@@ -124,8 +124,15 @@ fn add(headers: &mut HeaderMap, name: &str, text: &str) {
     }
 }
 
+/// A value out of a row, which may hold anything: line ends, or names that old servers look for in values too.
 fn value(header: &'static str, text: &str) -> Result<HeaderValue, MessageError> {
-    HeaderValue::from_str(text).map_err(|_| MessageError::HeaderValue { header })
+    check_value(text).map_err(|reason| MessageError::HeaderValue { header, reason })?;
+    own_value(header, text)
+}
+
+/// A value that we made.
+fn own_value(header: &'static str, text: &str) -> Result<HeaderValue, MessageError> {
+    HeaderValue::from_str(text).map_err(|_| MessageError::HeaderValue { header, reason: DropReason::ControlCharacter })
 }
 
 /// The size of the headers on the wire.
@@ -144,11 +151,13 @@ pub enum MessageError {
     /// No subject can be made of it.
     #[error(transparent)]
     Subject(#[from] SubjectError),
-    /// A value with a line end in it.
-    #[error("the value for the header {header} has a line end in it")]
+    /// A value that no header can carry.
+    #[error("its value for the header {header} cannot be sent: {reason}")]
     HeaderValue {
         /// The header.
         header: &'static str,
+        /// Why.
+        reason: DropReason,
     },
     /// Larger than the server takes. It would close the connection, so such a message is never sent.
     #[error("the message has {message_bytes} bytes and the NATS server takes {max_bytes} (its max_payload)")]

@@ -24,7 +24,9 @@ pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint)
         ("user", endpoint.user()),
         ("database", endpoint.database()),
         ("replication", "database"),
+        // Values may come as text, and then in the form that these set.
         ("client_encoding", "UTF8"),
+        ("datestyle", "ISO"),
         ("application_name", endpoint.application_name()),
     ];
     if let Some(options) = endpoint.options() {
