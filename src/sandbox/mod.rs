@@ -1,1 +1,3 @@
 //! Private servers to try walpost on.
+
+pub mod servers;

@@ -1,0 +1,31 @@
+# What a person or the CI runs. Needs Rust, make and Python 3.9; the servers come with `make tools`.
+
+PYTHON ?= python3
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build demo test check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+tools: ## install the pinned Postgres and NATS servers into .tools/
+	@$(PYTHON) tools/install.py
+
+build: ## build the release binary
+	$(CARGO) build --release --locked
+
+demo: tools ## run the whole path on private servers: 5000 events and a verdict
+	$(CARGO) run --release --locked -- sandbox --events 5000
+
+test: tools ## run all tests
+	$(CARGO) test --locked
+
+check: ## check format, lints and documentation
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
+
+clean: ## remove what was built and the installed servers
+	$(CARGO) clean
+	rm -rf .tools
