@@ -15,3 +15,4 @@ pub mod config;
 pub mod outbox;
 pub mod pgoutput;
 pub mod sandbox;
+pub mod telemetry;

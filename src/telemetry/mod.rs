@@ -1,0 +1,3 @@
+//! What walpost tells about itself while it runs.
+
+pub mod log;
