@@ -34,3 +34,4 @@ pub mod relay;
 pub mod cli;
 pub mod config;
 pub mod sandbox;
+pub mod telemetry;

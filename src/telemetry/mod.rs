@@ -1,3 +1,3 @@
 //! What the outside sees of a running walpost: metrics and logs.
 
-pub mod metrics;
+pub mod log;

@@ -1,0 +1,34 @@
+//! `[delivery]`: how much is on its way, and how long to wait for it.
+
+use std::time::Duration;
+
+use super::{keys, reader::Reader, units};
+
+/// The limits of delivery.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// How many events may be on their way to the broker at once: 1 to 65536.
+    pub max_in_flight: usize,
+    /// How many bytes of events may be on their way to the broker at once: at least 1.
+    pub max_in_flight_bytes: usize,
+    /// How long to wait for the broker to confirm an event.
+    pub publish_timeout: Duration,
+    /// How long a stop may wait for the broker to confirm what is on its way; zero does not wait.
+    pub drain_timeout: Duration,
+}
+
+impl Delivery {
+    /// Reads the section.
+    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        let max_in_flight = reader.count(&keys::DELIVERY_MAX_IN_FLIGHT);
+        let max_in_flight_bytes = reader.required(&keys::DELIVERY_MAX_IN_FLIGHT_BYTES, units::size);
+        let publish_timeout = reader.duration(&keys::DELIVERY_PUBLISH_TIMEOUT);
+        let drain_timeout = reader.duration(&keys::DELIVERY_DRAIN_TIMEOUT);
+        Some(Self {
+            max_in_flight: max_in_flight?,
+            max_in_flight_bytes: max_in_flight_bytes?,
+            publish_timeout: publish_timeout?,
+            drain_timeout: drain_timeout?,
+        })
+    }
+}

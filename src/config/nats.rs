@@ -1,0 +1,128 @@
+//! `[nats]`: the broker, how to log in, and where the events go.
+
+use std::path::PathBuf;
+
+use async_nats::ServerAddr;
+
+use super::{
+    keys,
+    names::{StreamName, not_blank},
+    nats_url::NatsUrl,
+    problem::Reason,
+    reader::Reader,
+    secret::Secret,
+    units::switch,
+};
+
+/// The broker.
+#[derive(Clone, Debug)]
+pub struct Nats {
+    /// The servers, without any credentials.
+    pub servers: Vec<ServerAddr>,
+    /// The URL as it may be shown: without its credentials.
+    pub shown_url: String,
+    /// How to log in.
+    pub login: Login,
+    /// How connections are encrypted.
+    pub tls: Tls,
+    /// The stream.
+    pub stream: StreamName,
+    /// The template of the subjects.
+    pub subject: String,
+}
+
+impl Nats {
+    /// Reads the section.
+    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        let url = reader.required(&keys::NATS_URL, NatsUrl::parse);
+        let login = Login::read(reader);
+        let tls = Tls::read(reader);
+        let stream = reader.required(&keys::NATS_STREAM, StreamName::parse);
+        let subject = reader.required(&keys::NATS_SUBJECT, subject);
+
+        let (url, login) = (url?, login?);
+        let login = if matches!(login, Login::Anonymous) { url.login } else { login };
+        Some(Self { servers: url.servers, shown_url: url.shown, login, tls: tls?, stream: stream?, subject: subject? })
+    }
+}
+
+/// The template in `text`.
+fn subject(text: &str) -> Result<String, Reason> {
+    not_blank(text)
+}
+
+/// How to log in. The keys win over what stands inside the URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Not at all.
+    Anonymous,
+    /// With a user's JWT and seed, in a file that may change while walpost runs.
+    CredentialsFile(PathBuf),
+    /// With the seed of an nkey.
+    Nkey(Secret),
+    /// With a user and a password.
+    User {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// With a token.
+    Token(Secret),
+}
+
+impl Login {
+    /// Reads the keys of logging in, of which at most one way may be given.
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let creds_file = reader.path(&keys::NATS_CREDS_FILE);
+        let nkey = reader.secret(&keys::NATS_NKEY);
+        let user = reader.optional(&keys::NATS_USER, not_blank);
+        let password = reader.secret(&keys::NATS_PASSWORD);
+        let token = reader.secret(&keys::NATS_TOKEN);
+
+        let ways = [&keys::NATS_CREDS_FILE, &keys::NATS_NKEY, &keys::NATS_USER, &keys::NATS_TOKEN];
+        let mut given = ways.into_iter().filter(|key| reader.has(key)).collect::<Vec<_>>().into_iter();
+        if let Some(first) = given.next() {
+            given.for_each(|other| reader.clash(other, first, "keep one way to log in"));
+        }
+        match (reader.has(&keys::NATS_USER), reader.has(&keys::NATS_PASSWORD)) {
+            (true, false) => reader.needs(&keys::NATS_PASSWORD, &keys::NATS_USER),
+            (false, true) => reader.needs(&keys::NATS_USER, &keys::NATS_PASSWORD),
+            _ => {}
+        }
+        Some(match (creds_file?, nkey?, user?.zip(password?), token?) {
+            (Some(path), ..) => Self::CredentialsFile(path),
+            (None, Some(seed), ..) => Self::Nkey(seed),
+            (None, None, Some((user, password)), _) => Self::User { user, password },
+            (None, None, None, Some(token)) => Self::Token(token),
+            (None, None, None, None) => Self::Anonymous,
+        })
+    }
+}
+
+/// How connections to the broker are encrypted.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Certificates that the servers' are verified against; the system's if absent.
+    pub ca: Option<PathBuf>,
+    /// The client's certificate and its private key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Whether a connection that is not encrypted is refused.
+    pub is_required: bool,
+}
+
+impl Tls {
+    /// Reads the keys of TLS.
+    fn read(reader: &mut Reader) -> Option<Self> {
+        let ca = reader.path(&keys::NATS_TLS_CA);
+        let cert = reader.path(&keys::NATS_TLS_CERT);
+        let key = reader.path(&keys::NATS_TLS_KEY);
+        let is_required = reader.required(&keys::NATS_TLS_REQUIRED, switch);
+        match (reader.has(&keys::NATS_TLS_CERT), reader.has(&keys::NATS_TLS_KEY)) {
+            (true, false) => reader.needs(&keys::NATS_TLS_KEY, &keys::NATS_TLS_CERT),
+            (false, true) => reader.needs(&keys::NATS_TLS_CERT, &keys::NATS_TLS_KEY),
+            _ => {}
+        }
+        Some(Self { ca: ca?, identity: cert?.zip(key?), is_required: is_required? })
+    }
+}
