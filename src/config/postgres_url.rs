@@ -6,6 +6,7 @@
 use std::error::Error as _;
 
 use super::{
+    keys,
     postgres::SslMode,
     problem::Reason,
     suggest::did_you_mean,
@@ -34,7 +35,11 @@ impl PostgresUrl {
         let (mut sslmode, mut sslrootcert, mut rest) = (None, None, Vec::new());
         for (name, value) in parts.options() {
             match name {
-                "sslmode" => sslmode = Some(SslMode::parse(&unescaped(value)?)?),
+                "sslmode" => {
+                    let known = SslMode::parse(&unescaped(value)?);
+                    let hint = keys::POSTGRES_SSLMODE.kind().describe();
+                    sslmode = Some(known.map_err(|_| Reason::new("the URL has an unknown sslmode").hint(hint))?);
+                }
                 "sslrootcert" => sslrootcert = Some(unescaped(value)?),
                 _ if OPTIONS.contains(&name) => rest.push(format!("{name}={value}")),
                 // The name is not quoted: a `?` that was not escaped could make a piece of a password look like one.
