@@ -33,5 +33,6 @@ pub mod relay;
 // Beside the path.
 pub mod cli;
 pub mod config;
+pub mod preflight;
 pub mod sandbox;
 pub mod telemetry;
