@@ -35,4 +35,5 @@ pub mod cli;
 pub mod config;
 pub mod preflight;
 pub mod sandbox;
+pub mod setup;
 pub mod telemetry;
