@@ -33,5 +33,7 @@ pub mod relay;
 // Beside the path.
 pub mod cli;
 pub mod config;
+pub mod preflight;
 pub mod sandbox;
+pub mod setup;
 pub mod telemetry;

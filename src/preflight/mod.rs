@@ -1,0 +1,37 @@
+//! What the relay needs of Postgres: looked up in a few statements, compared, and told all at once.
+//!
+//! ```text
+//! Session + Needs -> Facts       the queries under sql/preflight/
+//! Facts + Needs   -> Problems    pure
+//! SQLSTATE + text -> hint        pure, for what fails before there are facts
+//! ```
+//!
+//! Nothing here changes anything. The same answers serve the relay before it starts, `setup`, which creates what is
+//! missing, and `doctor`. A problem says what is wrong and how to mend it; whether the stream is fit is asked of the
+//! broker elsewhere, and its problems join these as [`Problem::Stream`].
+//!
+//! The queries work from version 14 on and on managed servers: they read catalogs that every role may read, and never
+//! name a column that only newer servers have.
+
+mod explain;
+mod facts;
+mod judge;
+mod problem;
+
+pub use explain::explain;
+pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, server_end};
+pub use judge::problems;
+pub use problem::Problem;
+
+use crate::outbox::Mapping;
+
+/// What the relay is configured to use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The replication slot.
+    pub slot: String,
+    /// The publication.
+    pub publication: String,
+    /// The outbox table and its columns.
+    pub mapping: Mapping,
+}

@@ -1,0 +1,212 @@
+//! `walpost setup`: creates what is missing on both sides, and touches nothing that is there.
+//!
+//! Input: a session, [`Needs`], the stream and its plan. Output: one [`Step`] for each part, or a plan of the same steps
+//! that changes nothing. What is there and does not fit is refused with the problem that preflight has for it: setup
+//! creates, it never alters.
+//!
+//! The order is fixed: table, publication, stream, slot.
+//! - The publication comes before the slot. Decoding looks at the catalog as it was when a change was made; a change
+//!   between slot and publication stops servers up to version 17 for ever, and later ones skip it.
+//! - The slot comes last of all. From then on the server keeps its log for it, so it must not be there before
+//!   everything that its reader needs.
+//!
+//! Each part is created in a transaction of its own, and then everything is looked at again. So running setup a second
+//! time, or twice at once, is harmless: what somebody else created meanwhile counts as existing if it fits.
+
+mod error;
+mod statement;
+
+pub use error::SetupError;
+
+use std::{pin::pin, time::Duration};
+
+use tokio::time::timeout;
+
+use crate::{
+    postgres::sql::{Session, SqlError},
+    preflight::{Needs, Problem, inspect, problems},
+    publish::{StreamInspector, StreamPlan, StreamProblem},
+};
+
+/// How long a slot may take to be created before somebody is told that it waits: without other writers it takes a few
+/// milliseconds.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// SQLSTATEs of a creation that somebody else was faster with: the object is there, or its row in the catalog's unique
+/// index is (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+const TAKEN: [&str; 3] = ["42P07", "42710", "23505"];
+
+/// What to create, and where.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// The database.
+    pub session: &'a Session,
+    /// Slot, publication and table.
+    pub needs: &'a Needs,
+    /// The broker's side.
+    pub inspector: &'a StreamInspector,
+    /// The stream as it must be.
+    pub stream: &'a StreamPlan,
+}
+
+/// One part after setup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The part: `table public.outbox`.
+    pub what: String,
+    /// What setup did.
+    pub outcome: Outcome,
+}
+
+/// What setup did with a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was missing and is there now.
+    Created,
+    /// It was there and fits.
+    Existed,
+}
+
+/// One part as setup would leave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// The part: `table public.outbox`.
+    pub what: String,
+    /// Whether it is there already.
+    pub exists: bool,
+    /// What setup would do: SQL, or the stream's settings as JSON. Empty if the part exists.
+    pub text: String,
+}
+
+/// What setup creates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The outbox table.
+    Table,
+    /// The publication.
+    Publication,
+    /// The stream.
+    Stream,
+    /// The replication slot.
+    Slot,
+}
+
+impl Setup<'_> {
+    /// What [`Setup::apply`] would do; changes nothing.
+    pub async fn plan(&self) -> Result<Vec<PlannedStep>, SetupError> {
+        let missing = self.missing().await?;
+        let step = |part: Part| {
+            let exists = !part.is_among(&missing);
+            let text = if exists { String::new() } else { self.text(part)? };
+            Ok(PlannedStep { what: self.what(part), exists, text })
+        };
+        Part::ORDER.into_iter().map(step).collect()
+    }
+
+    /// Creates what is missing. `on_wait` is told, in words for people, if that takes longer than it should.
+    pub async fn apply(&self, mut on_wait: impl FnMut(&str)) -> Result<Vec<Step>, SetupError> {
+        let mut missing = self.missing().await?;
+        let mut steps = Vec::new();
+        for part in Part::ORDER {
+            let mut outcome = Outcome::Existed;
+            if part.is_among(&missing) {
+                outcome = self.create(part, &mut on_wait).await?;
+                missing = self.missing().await?;
+            }
+            steps.push(Step { what: self.what(part), outcome });
+        }
+        if missing.is_empty() { Ok(steps) } else { Err(SetupError::Refused(missing)) }
+    }
+
+    /// The problems that setup mends; an error if there are others.
+    async fn missing(&self) -> Result<Vec<Problem>, SetupError> {
+        let facts = inspect(self.session, self.needs).await?;
+        let mut found = problems(&facts, self.needs);
+        found.extend(self.inspector.problems(self.stream).await?.into_iter().map(Problem::Stream));
+        let (missing, unfit): (Vec<_>, Vec<_>) = found.into_iter().partition(Problem::made_by_setup);
+        if unfit.is_empty() { Ok(missing) } else { Err(SetupError::Refused(unfit)) }
+    }
+
+    /// Creates one part, unless somebody else is faster.
+    async fn create(&self, part: Part, on_wait: &mut impl FnMut(&str)) -> Result<Outcome, SetupError> {
+        if part == Part::Stream {
+            let is_new = self.inspector.create(self.stream).await?;
+            return Ok(if is_new { Outcome::Created } else { Outcome::Existed });
+        }
+        let sql = self.text(part)?;
+        let mut creation = pin!(self.session.client().batch_execute(&sql));
+        let done = match timeout(SLOW, &mut creation).await {
+            Ok(done) => done,
+            Err(_) => {
+                on_wait(part.reason_to_wait());
+                creation.await
+            }
+        };
+        match done.map_err(SqlError::from) {
+            Ok(()) => Ok(Outcome::Created),
+            Err(error) if error.sqlstate().is_some_and(|code| TAKEN.contains(&code)) => Ok(Outcome::Existed),
+            Err(source) => Err(SetupError::Create { what: self.what(part), source }),
+        }
+    }
+
+    /// The part by its kind and name.
+    fn what(&self, part: Part) -> String {
+        match part {
+            Part::Table => format!("table {}", self.needs.mapping.table),
+            Part::Publication => format!("publication {}", self.needs.publication),
+            Part::Stream => format!("stream {}", self.stream.name),
+            Part::Slot => format!("slot {}", self.needs.slot),
+        }
+    }
+
+    /// What creates the part: exactly what is executed, or the settings that are sent.
+    fn text(&self, part: Part) -> Result<String, SetupError> {
+        Ok(match part {
+            Part::Table => statement::table(self.needs),
+            Part::Publication => statement::publication(self.needs)?,
+            Part::Slot => statement::slot(self.needs),
+            Part::Stream => serde_json::to_string_pretty(&self.stream.config())?,
+        })
+    }
+}
+
+impl Part {
+    /// All parts, in the order in which they are created.
+    const ORDER: [Self; 4] = [Self::Table, Self::Publication, Self::Stream, Self::Slot];
+
+    /// Whether one of the problems is that this part is missing.
+    fn is_among(self, problems: &[Problem]) -> bool {
+        problems.iter().any(|problem| match problem {
+            Problem::TableMissing { .. } => self == Self::Table,
+            Problem::PublicationMissing(_) => self == Self::Publication,
+            Problem::SlotMissing(_) => self == Self::Slot,
+            Problem::Stream(StreamProblem::Missing(_)) => self == Self::Stream,
+            _ => false,
+        })
+    }
+
+    /// Why the server has not answered yet.
+    fn reason_to_wait(self) -> &'static str {
+        match self {
+            Self::Slot => {
+                "still waiting: Postgres creates the slot once every transaction that was running has ended; to see them, \
+                 run `SELECT pid, xact_start, state, query FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY \
+                 xact_start;`"
+            }
+            _ => {
+                "still waiting: another session holds a lock; to see which, run `SELECT pid, pg_blocking_pids(pid), query \
+                  FROM pg_stat_activity WHERE wait_event_type = 'Lock';`"
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// The word for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Existed => "exists",
+        }
+    }
+}
