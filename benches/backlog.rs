@@ -5,7 +5,12 @@
 //! start of the process to the confirmation of the last event (walpost) or to the end of the log (`pg_recvlogical`),
 //! CPU time of that process alone, and its peak memory.
 #![allow(clippy::print_stdout, reason = "a benchmark reports to the terminal")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark that cannot run should say so at once")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark that cannot run should say so at once"
+)]
 #![allow(clippy::disallowed_types, reason = "wall time is what is measured")]
 
 use std::{
@@ -62,7 +67,12 @@ async fn run(events: u32, rounds: u32) {
     let mut bench = Bench::start(events).await;
     let mut table = Table::new();
     table.load_preset(UTF8_HORIZONTAL_ONLY).set_header([
-        "rows a transaction", "program", "events/s", "CPU us/event", "peak MiB", "ratio",
+        "rows a transaction",
+        "program",
+        "events/s",
+        "CPU us/event",
+        "peak MiB",
+        "ratio",
     ]);
     for per_transaction in ROWS_PER_TRANSACTION {
         let end = bench.load(per_transaction).await;
@@ -97,7 +107,8 @@ impl Bench {
 
     /// Makes the backlog on a new slot `base`; returns where the log then ends.
     async fn load(&mut self, per_transaction: u32) -> String {
-        let fresh = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots; TRUNCATE outbox; CHECKPOINT;";
+        let fresh =
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots; TRUNCATE outbox; CHECKPOINT;";
         self.sql.batch_execute(fresh).await.unwrap();
         self.sql.batch_execute("SELECT pg_create_logical_replication_slot('base', 'pgoutput')").await.unwrap();
         let call = format!("SET synchronous_commit = off; CALL walpost_bench_load({}, {per_transaction})", self.events);
