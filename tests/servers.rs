@@ -302,7 +302,9 @@ struct Owned {
 
 impl Owned {
     fn is_gone(&self) -> bool {
-        kill(pid_of(self.process), None).is_err() && !self.folder.exists()
+        // A zombie, which has no command line, counts: not every container has a process 1 that collects them.
+        let is_zombie = fs::read(format!("/proc/{}/cmdline", self.process)).is_ok_and(|command| command.is_empty());
+        (is_zombie || kill(pid_of(self.process), None).is_err()) && !self.folder.exists()
     }
 }
 

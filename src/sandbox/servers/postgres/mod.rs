@@ -32,7 +32,7 @@ const BETWEEN_GLANCES: Duration = Duration::from_millis(20);
 
 /// A Postgres of one's own, for logical replication: `wal_level=logical`, loopback only, superuser `postgres`.
 ///
-/// Dropping it ends the server and removes its data, and blocks until that is done (some 100 ms).
+/// Dropping it ends the server and removes its data, and blocks until that is done (some 50 ms).
 #[derive(Debug)]
 pub struct PrivatePostgres {
     /// The postmaster, while there is one. Dropped first, so that a paused server goes on and can end.
