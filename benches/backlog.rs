@@ -66,7 +66,7 @@ fn argument(name: &str, default: u32) -> u32 {
 async fn run(events: u32, rounds: u32) {
     let mut bench = Bench::start(events).await;
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_header([
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
         "rows a transaction",
         "program",
         "events/s",
@@ -180,7 +180,7 @@ impl Bench {
     async fn new_stream(&self) {
         self.jetstream().await.delete_stream("OUTBOX").await.unwrap();
         let options = BrokerOptions {
-            urls: vec![self.nats.url()],
+            servers: vec![self.nats.url().parse().unwrap()],
             credentials: Credentials::None,
             tls: TlsFiles::default(),
             stream: "OUTBOX".to_owned(),

@@ -97,6 +97,8 @@ pub(super) enum Ink {
     Hint,
     /// All went well.
     Good,
+    /// As it is.
+    Plain,
 }
 
 impl Ink {
@@ -106,6 +108,7 @@ impl Ink {
             Self::Error => AnsiColor::Red.on_default().bold(),
             Self::Hint => AnsiColor::Cyan.on_default().bold(),
             Self::Good => AnsiColor::Green.on_default().bold(),
+            Self::Plain => Style::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Exit,
     console::{Console, Ink},
 };
-use crate::{config::Problems, telemetry::log::LogError};
+use crate::{config::Problems, preflight::Problem, telemetry::log::LogError};
 
 /// Why a command did not do what it says.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub enum Failure {
     Broken {
         /// What went wrong.
         error: Box<dyn Error + Send + Sync>,
+        /// Its parts, if it has several, each with what would mend it.
+        details: Vec<Detail>,
         /// What would mend it, if that is known.
         hint: Option<String>,
     },
@@ -28,15 +30,23 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The same failure with its parts.
+    pub fn with_details(self, details: Vec<Detail>) -> Self {
+        match self {
+            Self::Broken { error, hint, .. } => Self::Broken { error, details, hint },
+            other => other,
+        }
+    }
+
     /// A failure because of `error`.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Broken { error: error.into(), hint: None }
+        Self::Broken { error: error.into(), details: Vec::new(), hint: None }
     }
 
     /// The same failure with a hint.
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         match self {
-            Self::Broken { error, .. } => Self::Broken { error, hint: Some(hint.into()) },
+            Self::Broken { error, details, .. } => Self::Broken { error, details, hint: Some(hint.into()) },
             other => other,
         }
     }
@@ -65,12 +75,15 @@ impl Failure {
                 }
                 err.write_all(text.as_bytes())
             }
-            Self::Broken { error, hint } => {
+            Self::Broken { error, details, hint } => {
                 let mut text = format!("{error_word} {error}\n");
                 let mut cause = error.source();
                 while let Some(error) = cause {
                     text.push_str(&format!("caused by: {error}\n"));
                     cause = error.source();
+                }
+                for Detail { what, remedy } in details {
+                    text.push_str(&format!("  {what}\n    {hint_word} {remedy}\n"));
                 }
                 if let Some(hint) = hint {
                     text.push_str(&format!("{hint_word} {hint}\n"));
@@ -80,6 +93,20 @@ impl Failure {
             Self::Unheard => Ok(()),
         }
     }
+}
+
+/// One of several things that are wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detail {
+    /// What is wrong.
+    pub what: String,
+    /// What would mend it.
+    pub remedy: String,
+}
+
+/// The problems that preflight found, as details.
+pub(super) fn details(problems: &[Problem]) -> Vec<Detail> {
+    problems.iter().map(|problem| Detail { what: problem.to_string(), remedy: problem.remedy() }).collect()
 }
 
 impl From<Problems> for Failure {

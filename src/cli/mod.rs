@@ -10,6 +10,7 @@ mod exit;
 mod failure;
 mod global;
 mod run;
+mod runtime;
 mod sandbox;
 mod setup;
 
@@ -82,15 +83,15 @@ pub fn main(
 fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Console) -> Result<Exit, Failure> {
     let load = || -> Result<Loaded, Problems> { Config::load(&cli.global.sources(environment)) };
     match &cli.command {
-        Command::Run(_) => {
+        Command::Run(args) => {
             let loaded = load()?;
             let _log = log::install(&loaded.config.log, console.log_terminal())?;
-            Err(Failure::new("`walpost run` is not built yet"))
+            run::run(args, &loaded.config, console)
         }
-        Command::Setup(_) => {
+        Command::Setup(args) => {
             let loaded = load()?;
             let _log = log::install(&loaded.config.log, console.log_terminal())?;
-            Err(Failure::new("`walpost setup` is not built yet"))
+            setup::run(args, &loaded.config, console)
         }
         Command::Sandbox(_) => Err(Failure::new("`walpost sandbox` is not built yet")),
         Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),

@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn hosts_keep_their_own_ports() {
-        let endpoint = parse("postgres://app@a:5001,b:5002/shop?target_session_attrs=read-write");
+        let endpoint = parse("postgres://app@a:5001,b:5002/shop");
         assert_eq!(endpoint.to_string(), "app@a:5001,b:5002/shop");
     }
 
