@@ -111,7 +111,9 @@ impl Bench {
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots; TRUNCATE outbox; CHECKPOINT;";
         self.sql.batch_execute(fresh).await.unwrap();
         self.sql.batch_execute("SELECT pg_create_logical_replication_slot('base', 'pgoutput')").await.unwrap();
-        let call = format!("SET synchronous_commit = off; CALL walpost_bench_load({}, {per_transaction})", self.events);
+        // By itself: a procedure that commits must not stand in a transaction, and several statements together are one.
+        self.sql.batch_execute("SET synchronous_commit = off").await.unwrap();
+        let call = format!("CALL walpost_bench_load({}, {per_transaction})", self.events);
         self.sql.batch_execute(&call).await.unwrap();
         let row = self.sql.query_one("SELECT pg_switch_wal(), pg_current_wal_flush_lsn()::text", &[]).await.unwrap();
         row.get(1)

@@ -65,11 +65,19 @@ impl LogLevel {
         }
     }
 
-    /// The filter.
+    /// The filter. The NATS client tells at level info what walpost tells in its own words, so it must be asked for by
+    /// name to be heard below warnings.
     pub fn filter(&self) -> EnvFilter {
-        EnvFilter::builder().parse_lossy(&self.0)
+        let filter = EnvFilter::builder().parse_lossy(&self.0);
+        match NATS_CLIENT_QUIET.parse() {
+            Ok(quiet) if !self.0.contains("async_nats") => filter.add_directive(quiet),
+            _ => filter,
+        }
     }
 }
+
+/// What is added unless the level names the client.
+const NATS_CLIENT_QUIET: &str = "async_nats=warn";
 
 /// The levels, with the words that the filter takes.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
