@@ -52,15 +52,20 @@ impl LogLevel {
     /// Parses filter directives. A bare word must be a level: the filter would take a slip such as `inof` for a target,
     /// and log nothing else.
     pub(super) fn parse(text: &str) -> Result<Self, Reason> {
+        // Blanks around a directive are taken away here, because the filter counts its offsets without them but cuts
+        // the text with them: `info, a=debug` would be refused, and ` é=debug` would end the process.
+        let directives: Vec<_> = text.split(',').map(str::trim).collect();
         let has_spans = text.contains('[');
-        for part in text.split(',').map(str::trim).filter(|_| !has_spans) {
-            if !part.contains('=') && part.parse::<LevelFilter>().is_err() {
+        for part in directives.iter().filter(|_| !has_spans) {
+            // An empty word would count as `error`.
+            if part.is_empty() || (!part.contains('=') && part.parse::<LevelFilter>().is_err()) {
                 let reason = Reason::new(format!("{} is not a level", quoted(part)));
                 return Err(reason.hint(did_you_mean(part, LEVELS).unwrap_or_else(|| HINT.to_owned())));
             }
         }
-        match EnvFilter::builder().parse(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
+        let clean = directives.join(",");
+        match EnvFilter::builder().parse(&clean) {
+            Ok(_) => Ok(Self(clean)),
             Err(_) => Err(Reason::new(format!("{} is not a filter", quoted(text))).hint(HINT)),
         }
     }
@@ -84,3 +89,38 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// What a filter looks like.
 const HINT: &str = "a level (error, warn, info, debug, trace, off), or target=level pairs separated by commas";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The filter in `text`, as it prints itself.
+    fn filter(text: &str) -> Option<String> {
+        LogLevel::parse(text).ok().map(|level| level.filter().to_string())
+    }
+
+    #[test]
+    fn blanks_around_a_directive_mean_nothing() {
+        assert!(filter("walpost=debug,info").is_some());
+        for text in ["walpost=debug, info", " walpost=debug,info\n", "\u{2003}walpost=debug\t,\tinfo"] {
+            assert_eq!(filter(text), filter("walpost=debug,info"), "{text:?}");
+        }
+        assert_eq!(filter(" é=debug"), filter("é=debug"));
+    }
+
+    #[test]
+    fn a_slip_is_not_taken_for_a_target() {
+        for text in ["inof", "info,walpost", "", " ", "info,,warn"] {
+            assert_eq!(filter(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_filter_or_a_reason(text in r#"([ é=]|[,\[\]{}\"a1]|info|NaN){0,12}"#) {
+            let _outcome = filter(&text);
+        }
+    }
+}
