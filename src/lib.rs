@@ -31,9 +31,12 @@ pub mod publish;
 pub mod relay;
 
 // Beside the path.
+pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod plan;
 pub mod preflight;
 pub mod sandbox;
 pub mod setup;
+pub mod supervisor;
 pub mod telemetry;

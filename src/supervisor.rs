@@ -10,42 +10,17 @@ use tokio::{sync::watch, time::interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    outbox::Template,
+    plan::Plan,
     position::Source,
-    postgres::{
-        Endpoint,
-        sql::{Session as SqlSession, SqlError},
-    },
-    preflight::{self, Facts, Needs, Problem},
-    publish::{
-        Broker, BrokerError, BrokerOptions, MessageBuilder, MessageError, StreamEnd, StreamError, StreamPlan,
-        StreamProblem,
-    },
-    relay::{Finish, Intake, Limits, Progress, Relay, ResumeError, Session, SessionError, Start, Window},
+    postgres::sql::{Session as SqlSession, SqlError},
+    preflight::{self, Facts, Needs, Problem, explain},
+    publish::{Broker, BrokerError, MessageBuilder, MessageError, StreamEnd, StreamError, StreamPlan},
+    relay::{Finish, Intake, IntakeError, Progress, Relay, ResumeError, Session, SessionError, Start},
     replication::{Connection, ReplicationError, StartOptions},
 };
 
 /// How often the server is asked where its log ends, for the lag.
 const SERVER_END_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Everything that a life needs to know.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// The database.
-    pub endpoint: Endpoint,
-    /// Slot, publication and table.
-    pub needs: Needs,
-    /// How subjects are made.
-    pub template: Arc<Template>,
-    /// The way to NATS.
-    pub broker: BrokerOptions,
-    /// The stream.
-    pub stream: StreamPlan,
-    /// How much may be under way.
-    pub window: Window,
-    /// How long things may take.
-    pub limits: Limits,
-}
 
 /// What the service is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,9 +89,9 @@ impl Supervisor {
     async fn prepare(&self) -> Result<(Session, SqlSession), RunError> {
         let Plan { endpoint, needs, template, broker, stream, window, limits } = &self.plan;
         let sql = SqlSession::connect(endpoint).await?;
-        let facts = inspect(&sql, needs).await?;
         let broker = Broker::connect(broker).await?;
-        let end = inspect_stream(&broker, stream).await?;
+        let facts = inspect(&sql, needs, &broker, stream).await?;
+        let end = stream_end(&broker).await?;
 
         let mut connection = Connection::open(endpoint).await?;
         let identity = connection.identify_system().await?;
@@ -143,21 +118,21 @@ impl Supervisor {
     }
 }
 
-async fn inspect(sql: &SqlSession, needs: &Needs) -> Result<Facts, RunError> {
+/// Everything that is missing on either side, at once.
+async fn inspect(sql: &SqlSession, needs: &Needs, broker: &Broker, stream: &StreamPlan) -> Result<Facts, RunError> {
     let facts = preflight::inspect(sql, needs).await?;
-    let problems = preflight::problems(&facts, needs);
-    if problems.is_empty() { Ok(facts) } else { Err(RunError::Postgres(problems)) }
+    let mut problems = preflight::problems(&facts, needs);
+    problems.extend(broker.inspector().problems(stream).await?.into_iter().map(Problem::Stream));
+    if problems.is_empty() { Ok(facts) } else { Err(RunError::NotReady(problems)) }
 }
 
-async fn inspect_stream(broker: &Broker, plan: &StreamPlan) -> Result<StreamEnd, RunError> {
-    let inspector = broker.inspector();
-    let problems = inspector.problems(plan).await?;
-    if !problems.is_empty() {
-        return Err(RunError::Stream(problems));
-    }
-    let end = inspector.end().await?;
+async fn stream_end(broker: &Broker) -> Result<StreamEnd, RunError> {
+    let end = broker.inspector().end().await?;
     if let StreamEnd::Removed { sequence } = end {
-        tracing::warn!(sequence, "the stream's last message was removed, so delivery continues at the slot's own position");
+        tracing::warn!(
+            sequence,
+            "the stream's last message was removed, so delivery continues at the slot's own position"
+        );
     }
     Ok(end)
 }
@@ -212,12 +187,9 @@ pub enum RunError {
     /// Plain SQL failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
-    /// Postgres lacks something.
-    #[error("Postgres is not ready for walpost")]
-    Postgres(Vec<Problem>),
-    /// The stream lacks something.
-    #[error("the stream is not ready for walpost")]
-    Stream(Vec<StreamProblem>),
+    /// Something is missing or does not fit.
+    #[error("cannot start: {}", preflight::counted(.0))]
+    NotReady(Vec<Problem>),
     /// NATS failed.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -234,6 +206,28 @@ pub enum RunError {
     #[error(transparent)]
     Message(#[from] MessageError),
     /// Delivery broke off.
-    #[error("delivery broke off")]
+    #[error("delivery broke off, and goes on at the next start where it stopped")]
     Session(#[from] SessionError),
+}
+
+impl RunError {
+    /// The problems that must be mended first, if that is what it is.
+    pub fn problems(&self) -> &[Problem] {
+        if let Self::NotReady(problems) = self { problems } else { &[] }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Sql(error) => explain(error.sqlstate(), &error.to_string()),
+            Self::Replication(error) | Self::Session(SessionError::Replication(error)) => {
+                explain(error.sqlstate(), &error.to_string())
+            }
+            Self::Session(SessionError::Intake(IntakeError::Bind(error))) => Some(error.hint()),
+            Self::Resume(error) => Some(error.remedy().to_owned()),
+            Self::Broker(error) | Self::Session(SessionError::Broker(error)) => error.hint().map(str::to_owned),
+            Self::JetStream(error) => error.hint().map(str::to_owned),
+            Self::NotReady(_) | Self::Message(_) | Self::Session(_) => None,
+        }
+    }
 }

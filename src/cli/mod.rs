@@ -1,1 +1,108 @@
-//! The command line.
+//! The command line: what people type, and what they get back.
+//!
+//! The types of the arguments hold all help and no action, one file for each command; [`main`] parses, loads the
+//! configuration, calls the library, and turns the outcome into an exit code. Data goes to standard output, everything
+//! else to standard error.
+
+mod config;
+mod console;
+mod exit;
+mod failure;
+mod global;
+mod run;
+mod runtime;
+mod sandbox;
+mod setup;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+pub use self::{
+    config::{ConfigArgs, ConfigCommand, OutputFormat, ShowArgs},
+    console::Console,
+    exit::Exit,
+    failure::Failure,
+    global::GlobalArgs,
+    run::RunArgs,
+    sandbox::SandboxArgs,
+    setup::SetupArgs,
+};
+use crate::{
+    config::{Config, Loaded, Problems},
+    telemetry::log,
+};
+
+/// Deliver the events of a Postgres outbox table to NATS JetStream, in order and exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "walpost", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Deliver events until the process is told to stop.
+    Run(RunArgs),
+    /// Create what is missing in Postgres and in NATS.
+    Setup(SetupArgs),
+    /// Try walpost with a Postgres and a NATS of its own.
+    Sandbox(SandboxArgs),
+    /// Show or check the configuration.
+    Config(ConfigArgs),
+}
+
+/// Runs walpost on `arguments`, the first of which is the name of the program.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: Vec<(OsString, OsString)>,
+    console: &mut Console,
+) -> Exit {
+    let outcome = match Cli::try_parse_from(arguments) {
+        Ok(cli) => dispatch(&cli, environment, console),
+        Err(answer) => console.answer(&answer).map(|()| if answer.use_stderr() { Exit::Usage } else { Exit::Done }),
+    };
+    match outcome {
+        Ok(exit) => exit,
+        Err(failure) => {
+            // Nobody is left to tell if standard error fails too; the exit code still says it.
+            let _told: std::io::Result<()> = failure.print(console);
+            failure.exit()
+        }
+    }
+}
+
+/// Does what the command says.
+fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Console) -> Result<Exit, Failure> {
+    let load = || -> Result<Loaded, Problems> { Config::load(&cli.global.sources(environment)) };
+    match &cli.command {
+        Command::Run(args) => {
+            let loaded = load()?;
+            let _log = log::install(&loaded.config.log, console.log_terminal())?;
+            run::run(args, &loaded.config, console)
+        }
+        Command::Setup(args) => {
+            let loaded = load()?;
+            let _log = log::install(&loaded.config.log, console.log_terminal())?;
+            setup::run(args, &loaded.config, console)
+        }
+        Command::Sandbox(_) => Err(Failure::new("`walpost sandbox` is not built yet")),
+        Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),
+        Command::Config(ConfigArgs { command: ConfigCommand::Check }) => config::check(&load()?, console),
+    }
+}
+
+/// What the help of the program ends with.
+const AFTER_HELP: &str = "\
+Each setting has one name: `nats.stream` in --set, `stream` under [nats] in the file,
+WALPOST_NATS_STREAM in the environment. A flag wins over the environment, the environment
+over the file. `walpost config show` prints every setting and where it comes from.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration (nothing was touched).";

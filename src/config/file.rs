@@ -89,11 +89,13 @@ impl Walk<'_> {
             match value.get_ref() {
                 DeValue::Table(table) => self.table(&section, table),
                 _ => {
+                    let members = keys::KEYS.iter().map(Key::name).filter(|key| key.starts_with(&section));
+                    self.layer.refused.extend(members);
                     let reason = Reason::new(format!("{} is a section, not a key", quoted(name)));
                     self.layer.refuse(Problem::at(origin, reason.hint(format!("write [{name}] on a line of its own"))));
                 }
             }
-        } else if matches!(value.get_ref(), DeValue::Table(_)) && !name.contains('.') {
+        } else if matches!(value.get_ref(), DeValue::Table(_)) {
             self.layer.refuse(Problem::at(origin, unknown_section(name)));
         } else {
             self.layer.refuse(Problem::at(origin, unknown_key(name)));

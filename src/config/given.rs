@@ -93,24 +93,31 @@ pub(super) fn twins() -> impl Iterator<Item = (&'static Key, &'static Key)> {
     keys::KEYS.iter().filter_map(|file| Some((keys::find(file.holds()?)?, file)))
 }
 
-/// Why a key called `name` is refused.
+/// Why a key called `name` is refused. The hint is the nearest key of the same section; or else the keys that are called
+/// so in other sections; or else, if there is no such section, the nearest key of all.
 pub(super) fn unknown_key(name: &str) -> Reason {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    let elsewhere: Vec<_> = keys::KEYS
-        .iter()
-        .filter(|key| key.name().rsplit('.').next() == Some(&last.replace('-', "_")))
-        .map(|key| format!("`{}`", key.name()))
-        .collect();
-    let near = nearest_key(name).map(|key| format!("did you mean `{key}`?"));
-    let hint = near.or_else(|| (!elsewhere.is_empty()).then(|| format!("did you mean {}?", elsewhere.join(" or "))));
+    let (section, last) = name.rsplit_once('.').unwrap_or(("", name));
+    let parts = || keys::KEYS.iter().filter_map(|key| key.name().rsplit_once('.'));
+    let beside = nearest(last, parts().filter(|(of, _)| *of == section).map(|(_, last)| last));
+    let beside = beside.map(|last| vec![format!("`{section}.{last}`")]);
+    let elsewhere = || {
+        let called = |(of, key): (&str, &str)| (key == last.replace('-', "_")).then(|| format!("`{of}.{key}`"));
+        Some(parts().filter_map(called).collect::<Vec<_>>()).filter(|names| !names.is_empty())
+    };
+    let anywhere = || {
+        let is_section = section.is_empty() || parts().any(|(of, _)| of == section);
+        let near = nearest(name, keys::KEYS.iter().map(Key::name).filter(|_| !is_section));
+        near.map(|key| vec![format!("`{key}`")])
+    };
+    let hint = beside.or_else(elsewhere).or_else(anywhere).map(|names| format!("did you mean {}?", names.join(" or ")));
     Reason::new(format!("unknown key{}", quoted_name(name))).maybe_hint(hint)
 }
 
 /// Why a section called `name` is refused.
 pub(super) fn unknown_section(name: &str) -> Reason {
-    let sections = keys::sections();
-    let hint = did_you_mean(name, sections.iter().copied());
-    let hint = hint.unwrap_or_else(|| format!("the sections are {}", sections.join(", ")));
+    let nested = keys::KEYS.iter().filter_map(|key| key.name().rsplit_once('.')).map(|(section, _)| section);
+    let hint = did_you_mean(name, nested);
+    let hint = hint.unwrap_or_else(|| format!("the sections are {}", keys::sections().join(", ")));
     Reason::new(format!("unknown section{}", quoted_name(name))).hint(hint)
 }
 
@@ -118,16 +125,6 @@ pub(super) fn unknown_section(name: &str) -> Reason {
 fn quoted_name(name: &str) -> String {
     let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
     if is_name { format!(" {}", quoted(name)) } else { String::new() }
-}
-
-/// The known key nearest to `name`: one of the same section by its last part, or else any by the whole.
-fn nearest_key(name: &str) -> Option<&'static str> {
-    let in_section = name.rsplit_once('.').and_then(|(section, last)| {
-        let lasts = keys::KEYS.iter().filter_map(|key| key.name().rsplit_once('.')).filter(|(of, _)| *of == section);
-        let found = nearest(last, lasts.map(|(_, last)| last))?;
-        keys::KEYS.iter().map(Key::name).find(|key| key.rsplit_once('.') == Some((section, found)))
-    });
-    in_section.or_else(|| nearest(name, keys::KEYS.iter().map(Key::name)).filter(|_| name.contains('.')))
 }
 
 /// Why a value of the wrong type is refused.
@@ -144,6 +141,7 @@ pub(super) fn wrong_type(kind: Kind, found: &str) -> Reason {
         (Kind::Url, "an array") => Some("separate several hosts by commas, in one text".to_owned()),
         (Kind::Duration { .. }, _) => Some("write a number with a unit in quotes, such as \"5s\"".to_owned()),
         (Kind::Size, _) => Some("write a number with a unit in quotes, such as \"16MiB\"".to_owned()),
+        (Kind::Count { .. } | Kind::Switch, _) => Some(kind.describe()),
         (_, "a table" | "an array") => None,
         _ => Some("write it in quotes".to_owned()),
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// One key of the configuration. All of them are listed once, in [`super::keys`].
+/// One key of the configuration. All of them are listed once, in [`super::KEYS`].
 #[derive(Debug)]
 pub struct Key {
     /// `section.key`, as in the file.

@@ -13,7 +13,7 @@ use super::{
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    /// One row for each key, in the order of [`KEYS`].
+    /// One row for each key, in the order of [`super::KEYS`].
     pub rows: Vec<Row>,
 }
 

@@ -50,12 +50,12 @@ pub use self::{
     names::{Identifier, SlotName, StreamName},
     nats::{Login, Nats, Tls},
     origin::Origin,
-    outbox::{Columns, Outbox, Preset},
-    postgres::{Postgres, SslMode},
+    postgres::Postgres,
     problem::{Problem, Problems},
     secret::{HIDDEN, Secret},
 };
 use self::{given::Layer, reader::Reader};
+use crate::outbox::Mapping;
 
 /// All settings, right and complete.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ pub struct Config {
     /// The source of the events.
     pub postgres: Postgres,
     /// The table that they are read from.
-    pub outbox: Outbox,
+    pub outbox: Mapping,
     /// The broker that they go to.
     pub nats: Nats,
     /// The limits on the way.
@@ -98,7 +98,7 @@ impl Config {
     /// Reads every section before it gives up on any, so that all problems are found.
     fn read(reader: &mut Reader) -> Option<Self> {
         let postgres = Postgres::read(reader);
-        let outbox = Outbox::read(reader);
+        let outbox = outbox::read(reader);
         let nats = Nats::read(reader);
         let delivery = Delivery::read(reader);
         let admin = Admin::read(reader);
@@ -125,6 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::postgres::SslMode;
 
     /// Sources with these variables and nothing else.
     fn environment(variables: &[(&str, &str)]) -> Sources {
@@ -147,7 +148,7 @@ mod tests {
         let Loaded { config, rows } = load(&[]).unwrap();
         assert_eq!(rows.len(), KEYS.len());
         assert_eq!(config.postgres.slot.as_str(), "walpost");
-        assert_eq!(config.postgres.sslmode, SslMode::Prefer);
+        assert_eq!(config.postgres.endpoint.tls().mode(), SslMode::Prefer);
         assert_eq!(config.nats.stream.as_str(), "OUTBOX");
         assert_eq!(config.nats.login, Login::Anonymous);
         assert_eq!(config.delivery.max_in_flight_bytes, 16 * 1024 * 1024);
@@ -181,10 +182,16 @@ mod tests {
     fn a_key_wins_over_the_url() {
         let url = ("WALPOST_POSTGRES_URL", "postgres://app:of-url@db/app?sslmode=verify-full");
         let of_url = load(&[url]).unwrap().config.postgres;
-        assert_eq!((of_url.sslmode, of_url.server.get_password()), (SslMode::VerifyFull, Some(&b"of-url"[..])));
+        assert_eq!(
+            (of_url.endpoint.tls().mode(), of_url.endpoint.password()),
+            (SslMode::VerifyFull, Some(&b"of-url"[..]))
+        );
         let key = [("WALPOST_POSTGRES_PASSWORD", "of-key"), ("WALPOST_POSTGRES_SSLMODE", "require")];
         let of_key = load(&[url, key[0], key[1]]).unwrap().config.postgres;
-        assert_eq!((of_key.sslmode, of_key.server.get_password()), (SslMode::Require, Some(&b"of-key"[..])));
+        assert_eq!(
+            (of_key.endpoint.tls().mode(), of_key.endpoint.password()),
+            (SslMode::Require, Some(&b"of-key"[..]))
+        );
 
         let url = ("WALPOST_NATS_URL", "nats://me:p%40ss@a:1,tls://b");
         let of_url = load(&[url]).unwrap().config.nats;
@@ -203,7 +210,7 @@ mod tests {
         let text = "[postgres]\npassword_file = \"secret\"\nurl = \"postgres://a@b\"\n[nats]\nnkey_file = \"seed\"\n";
         fs::write(&file, text).unwrap();
         let loaded = Config::load(&Sources { file: Some(file.clone()), ..Sources::default() }).unwrap();
-        assert_eq!(loaded.config.postgres.server.get_password(), Some(&b"pass word"[..]));
+        assert_eq!(loaded.config.postgres.endpoint.password(), Some(&b"pass word"[..]));
         assert_eq!(loaded.config.nats.login, Login::Nkey(Secret::new("s\n")));
         let row = loaded.rows.iter().find(|row| row.key.name() == "postgres.password").unwrap();
         assert_eq!((&row.value, &row.origin), (&Shown::Hidden, &Origin::File { path: file, line: 2 }));
@@ -217,9 +224,8 @@ mod tests {
         fs::write(&file, "[postgres]\nurl = \"postgres://a@b\"\npassword_file = \"secret\"\n").unwrap();
         let mut sources = environment(&[("WALPOST_POSTGRES_PASSWORD", "of-variable")]);
         sources.file = Some(file);
-        let password = |sources: &Sources| {
-            Config::load(sources).unwrap().config.postgres.server.get_password().map(<[u8]>::to_vec)
-        };
+        let password =
+            |sources: &Sources| Config::load(sources).unwrap().config.postgres.endpoint.password().map(<[u8]>::to_vec);
         assert_eq!(password(&sources), Some(b"of-variable".to_vec()));
         let flag = Override::Set(format!("postgres.password_file={}", secret.display()));
         sources.overrides.push(flag);

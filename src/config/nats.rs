@@ -13,6 +13,7 @@ use super::{
     secret::Secret,
     units::switch,
 };
+use crate::outbox::{Template, TemplateError};
 
 /// The broker.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub struct Nats {
     /// The stream.
     pub stream: StreamName,
     /// The template of the subjects.
-    pub subject: String,
+    pub subject: Template,
 }
 
 impl Nats {
@@ -47,8 +48,8 @@ impl Nats {
 }
 
 /// The template in `text`.
-fn subject(text: &str) -> Result<String, Reason> {
-    not_blank(text)
+fn subject(text: &str) -> Result<Template, Reason> {
+    text.parse().map_err(|error: TemplateError| Reason::new(error.to_string()))
 }
 
 /// How to log in. The keys win over what stands inside the URL.

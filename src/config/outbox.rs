@@ -1,74 +1,35 @@
 //! `[outbox]`: the table that events are read from.
 
-use super::{
-    keys,
-    names::{Identifier, not_blank},
-    problem::Reason,
-    reader::Reader,
-    units::one_of,
-};
+use super::{keys, names::Identifier, problem::Reason, reader::Reader, units::one_of};
+use crate::outbox::{Columns, Mapping, OptionalColumn, Preset, TableName, TableNameError};
 
-/// The outbox table.
-#[derive(Clone, Debug)]
-pub struct Outbox {
-    /// The table, with its schema.
-    pub table: String,
-    /// How its columns are named, unless [`Outbox::columns`] says otherwise.
-    pub preset: Preset,
-    /// The columns with a name of their own.
-    pub columns: Columns,
-}
-
-impl Outbox {
-    /// Reads the section.
-    pub(super) fn read(reader: &mut Reader) -> Option<Self> {
-        let table = reader.required(&keys::OUTBOX_TABLE, table);
-        let preset = reader.required(&keys::OUTBOX_PRESET, |text| one_of(text, &Preset::WORDS));
-        let columns = Columns::read(reader);
-        Some(Self { table: table?, preset: preset?, columns: columns? })
-    }
+/// Reads the section: the columns of the preset, those that have a name of their own replaced.
+pub(super) fn read(reader: &mut Reader) -> Option<Mapping> {
+    let table = reader.required(&keys::OUTBOX_TABLE, table);
+    let presets = Preset::ALL.map(|preset| (preset.name(), preset));
+    let preset = reader.required(&keys::OUTBOX_PRESET, |text| one_of(text, &presets));
+    let renamed = Renamed::read(reader);
+    Some(Mapping { table: table?, columns: renamed?.applied_to(preset?.columns()) })
 }
 
 /// The table in `text`.
-fn table(text: &str) -> Result<String, Reason> {
-    not_blank(text)
+fn table(text: &str) -> Result<TableName, Reason> {
+    text.parse().map_err(|error: TableNameError| Reason::new(error.to_string()))
 }
 
-/// A set of column names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    /// The table that `walpost setup` creates.
-    Walpost,
-    /// The table of Debezium's outbox event router.
-    Debezium,
+/// The columns with a name of their own.
+struct Renamed {
+    id: Option<Identifier>,
+    aggregate_type: Option<Identifier>,
+    aggregate_id: Option<Identifier>,
+    event_type: Option<Identifier>,
+    payload: Option<Identifier>,
+    headers: Option<Identifier>,
+    created_at: Option<Identifier>,
 }
 
-impl Preset {
-    /// The presets, with their words.
-    const WORDS: [(&'static str, Self); 2] = [("walpost", Self::Walpost), ("debezium", Self::Debezium)];
-}
-
-/// Names of columns that differ from the preset.
-#[derive(Clone, Debug, Default)]
-pub struct Columns {
-    /// The unique id of the event.
-    pub id: Option<Identifier>,
-    /// The type of the thing that the event is about.
-    pub aggregate_type: Option<Identifier>,
-    /// The id of the thing that the event is about.
-    pub aggregate_id: Option<Identifier>,
-    /// The type of the event.
-    pub event_type: Option<Identifier>,
-    /// The body of the message.
-    pub payload: Option<Identifier>,
-    /// Further headers.
-    pub headers: Option<Identifier>,
-    /// The time of the event.
-    pub created_at: Option<Identifier>,
-}
-
-impl Columns {
-    /// Reads the section.
+impl Renamed {
+    /// Reads `[outbox.columns]`.
     fn read(reader: &mut Reader) -> Option<Self> {
         let id = reader.optional(&keys::COLUMN_ID, Identifier::parse);
         let aggregate_type = reader.optional(&keys::COLUMN_AGGREGATE_TYPE, Identifier::parse);
@@ -86,5 +47,23 @@ impl Columns {
             headers: headers?,
             created_at: created_at?,
         })
+    }
+
+    /// The columns of a preset under these names. A column that somebody names must exist, one that the preset guesses
+    /// need not.
+    fn applied_to(self, preset: Columns) -> Columns {
+        let named = |name: Option<Identifier>, preset: String| name.map_or(preset, |name| name.as_str().to_owned());
+        let asked = |name: Option<Identifier>, preset: Option<OptionalColumn>| {
+            name.map(|name| OptionalColumn::required(name.as_str())).or(preset)
+        };
+        Columns {
+            id: named(self.id, preset.id),
+            aggregate_type: named(self.aggregate_type, preset.aggregate_type),
+            aggregate_id: named(self.aggregate_id, preset.aggregate_id),
+            event_type: named(self.event_type, preset.event_type),
+            payload: named(self.payload, preset.payload),
+            headers: asked(self.headers, preset.headers),
+            created_at: asked(self.created_at, preset.created_at),
+        }
     }
 }

@@ -21,19 +21,18 @@ pub struct Endpoint {
 /// How the connection is encrypted and whom it trusts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
-    /// Whether to encrypt, and what to verify.
-    pub mode: SslMode,
+    /// Whether to encrypt, and what to verify; `None` where nobody said so, which means [`SslMode::Prefer`].
+    pub mode: Option<SslMode>,
     /// PEM file with the certificate authorities to trust; `None` or `system` means those of the operating system.
     pub root_cert: Option<PathBuf>,
 }
 
 /// libpq's `sslmode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
     /// Never encrypt.
     Disable,
     /// Encrypt if the server can; verify nothing.
-    #[default]
     Prefer,
     /// Encrypt or fail; verify the chain only if a root certificate is given, as libpq does.
     Require,
@@ -51,7 +50,8 @@ impl Endpoint {
         }
         let (plain, tls) = take_tls_keys(url)?;
         let config = tokio_postgres::Config::from_str(&plain).map_err(|error| EndpointError::Url(cause_of(&error)))?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        let is_nameless = |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty());
+        if config.get_hosts().iter().all(is_nameless) && config.get_hostaddrs().is_empty() {
             return Err(EndpointError::NoHost);
         }
         let user = match config.get_user() {
@@ -76,7 +76,7 @@ impl Endpoint {
 
     /// Replaces the TLS settings that differ from the URL's.
     pub fn set_tls(&mut self, mode: Option<SslMode>, root_cert: Option<PathBuf>) {
-        self.tls.mode = mode.unwrap_or(self.tls.mode);
+        self.tls.mode = mode.or(self.tls.mode);
         self.tls.root_cert = root_cert.or(self.tls.root_cert.take());
     }
 
@@ -180,18 +180,37 @@ impl fmt::Display for Target {
     }
 }
 
+impl TlsSettings {
+    /// The mode in force.
+    pub fn mode(&self) -> SslMode {
+        self.mode.unwrap_or(SslMode::Prefer)
+    }
+}
+
+impl SslMode {
+    /// The modes by the names that libpq gives them. Its `allow` is missing: it encrypts only if it must.
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("disable", Self::Disable),
+        ("prefer", Self::Prefer),
+        ("require", Self::Require),
+        ("verify-ca", Self::VerifyCa),
+        ("verify-full", Self::VerifyFull),
+    ];
+}
+
 impl FromStr for SslMode {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        Ok(match text {
-            "disable" => Self::Disable,
-            "prefer" => Self::Prefer,
-            "require" => Self::Require,
-            "verify-ca" => Self::VerifyCa,
-            "verify-full" => Self::VerifyFull,
-            other => return Err(EndpointError::SslMode(other.to_owned())),
-        })
+        let known = Self::WORDS.iter().find(|(word, _)| *word == text);
+        known.map(|(_, mode)| *mode).ok_or(EndpointError::SslMode)
+    }
+}
+
+impl fmt::Display for SslMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Self::WORDS.iter().find(|(_, mode)| mode == self);
+        f.write_str(known.map_or("", |(word, _)| word))
     }
 }
 
@@ -199,22 +218,22 @@ impl FromStr for SslMode {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not a URL at all.
-    #[error("the connection URL must begin with postgres:// or postgresql://")]
+    #[error("not the URL of a Postgres server")]
     NotAUrl,
     /// The library that parses it said no.
-    #[error("the connection URL cannot be read: {0}")]
+    #[error("the URL cannot be read: {0}")]
     Url(String),
     /// No host and no socket folder.
-    #[error("the connection URL names no host")]
+    #[error("the URL names no host")]
     NoHost,
     /// No user, and the operating system has no name for us either.
-    #[error("the connection URL names no user")]
+    #[error("the URL names no user")]
     NoUser,
     /// An `sslmode` that libpq does not have, or one that we refuse to imitate (`allow`).
-    #[error("unknown sslmode {0:?} (disable, prefer, require, verify-ca or verify-full)")]
-    SslMode(String),
+    #[error("the URL has an unknown sslmode")]
+    SslMode,
     /// A percent sequence that is no UTF-8.
-    #[error("the value of {0} in the connection URL is not valid")]
+    #[error("the value of {0} in the URL is not valid")]
     Encoding(&'static str),
 }
 
@@ -227,7 +246,7 @@ fn take_tls_keys(url: &str) -> Result<(String, TlsSettings), EndpointError> {
     let mut kept = Vec::new();
     for pair in query.split('&') {
         match pair.split_once('=') {
-            Some(("sslmode", mode)) => tls.mode = mode.parse()?,
+            Some(("sslmode", mode)) => tls.mode = Some(percent_decode(mode, "sslmode")?.parse()?),
             Some(("sslrootcert", path)) => tls.root_cert = Some(percent_decode(path, "sslrootcert")?.into()),
             _ => kept.push(pair),
         }
@@ -254,7 +273,8 @@ fn percent_decode(text: &str, key: &'static str) -> Result<String, EndpointError
 
 /// The text under `tokio_postgres::Error`'s own, which says only that the configuration is invalid.
 fn cause_of(error: &tokio_postgres::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+    let text = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    text.replace('`', "")
 }
 
 /// libpq's default role: the name of the user that runs the process.
@@ -273,7 +293,7 @@ mod tests {
 
     #[test]
     fn hosts_keep_their_own_ports() {
-        let endpoint = parse("postgres://app@a:5001,b:5002/shop?target_session_attrs=read-write");
+        let endpoint = parse("postgres://app@a:5001,b:5002/shop");
         assert_eq!(endpoint.to_string(), "app@a:5001,b:5002/shop");
     }
 
@@ -288,7 +308,10 @@ mod tests {
     fn tls_keys_are_ours() {
         let endpoint =
             parse("postgres://app@db/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=3");
-        assert_eq!(endpoint.tls, TlsSettings { mode: SslMode::VerifyFull, root_cert: Some("/etc/ca.pem".into()) });
+        assert_eq!(
+            endpoint.tls,
+            TlsSettings { mode: Some(SslMode::VerifyFull), root_cert: Some("/etc/ca.pem".into()) }
+        );
         assert_eq!(endpoint.connect_timeout(), Duration::from_secs(3));
     }
 
@@ -296,7 +319,7 @@ mod tests {
     fn a_later_setting_wins_over_the_url() {
         let mut endpoint = parse("postgres://app@db/shop?sslmode=disable");
         endpoint.set_tls(Some(SslMode::Require), None);
-        assert_eq!(endpoint.tls.mode, SslMode::Require);
+        assert_eq!(endpoint.tls.mode(), SslMode::Require);
     }
 
     #[test]
@@ -310,9 +333,9 @@ mod tests {
     #[test]
     fn bad_urls_say_what_is_wrong() {
         let cases = [
-            ("host=db user=app", "must begin with postgres://"),
+            ("host=db user=app", "not the URL of a Postgres server"),
             ("postgres:///shop", "names no host"),
-            ("postgres://app@db/shop?sslmode=allow", "unknown sslmode \"allow\""),
+            ("postgres://app@db/shop?sslmode=allow", "unknown sslmode"),
             ("postgres://app@db/shop?colour=red", "colour"),
             ("postgres://app@db/shop?sslrootcert=%zz", "sslrootcert"),
         ];

@@ -25,7 +25,7 @@ pub(super) fn client_config(settings: &TlsSettings) -> Result<Option<Arc<ClientC
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Provider)?;
     let roots = || trusted_roots(settings.root_cert.as_deref());
-    let config = match settings.mode {
+    let config = match settings.mode() {
         SslMode::Disable => return Ok(None),
         SslMode::VerifyFull => builder.with_root_certificates(roots()?).with_no_client_auth(),
         SslMode::VerifyCa => without_name_check(builder, Some(roots()?), provider),

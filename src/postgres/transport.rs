@@ -52,7 +52,7 @@ impl Stream {
         let tls = tls::client_config(endpoint.tls())?;
         let mut failures = Vec::new();
         for target in endpoint.targets() {
-            let attempt = open_target(&target, endpoint.tls().mode, tls.as_ref());
+            let attempt = open_target(&target, endpoint.tls().mode(), tls.as_ref());
             match timeout(endpoint.connect_timeout(), attempt).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => failures.push(format!("{target}: {error}")),

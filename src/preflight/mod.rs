@@ -21,7 +21,7 @@ mod problem;
 pub use explain::explain;
 pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, server_end};
 pub use judge::problems;
-pub use problem::Problem;
+pub use problem::{Problem, counted};
 
 use crate::outbox::Mapping;
 

@@ -145,6 +145,14 @@ pub enum Problem {
     Stream(#[from] StreamProblem),
 }
 
+/// The problems in a few words, before each is told in full: `one thing is missing or does not fit`.
+pub fn counted(problems: &[Problem]) -> String {
+    match problems {
+        [_] => "one thing is missing or does not fit".to_owned(),
+        _ => format!("{} things are missing or do not fit", problems.len()),
+    }
+}
+
 impl Problem {
     /// Whether `walpost setup` mends it.
     pub fn made_by_setup(&self) -> bool {
@@ -184,9 +192,7 @@ impl Problem {
     fn remedy_for_server(&self) -> String {
         match self {
             Self::VersionTooOld(_) => "move to a supported version of Postgres".to_owned(),
-            Self::InRecovery => "give the primary's address in postgres.url, or all servers' addresses with \
-                                 target_session_attrs=read-write"
-                .to_owned(),
+            Self::InRecovery => "give the primary's address in postgres.url".to_owned(),
             Self::WalLevel(_) => "run `ALTER SYSTEM SET wal_level = logical;` and restart Postgres \
                                   (RDS, Aurora: parameter rds.logical_replication = 1; \
                                   Cloud SQL: flag cloudsql.logical_decoding = on; restart the instance)"

@@ -6,7 +6,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, StatusCode, Subscriber};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, StatusCode, Subscriber};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
@@ -22,8 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How to reach and enter NATS.
 #[derive(Clone, Debug)]
 pub struct BrokerOptions {
-    /// One or more `nats://` or `tls://` URLs.
-    pub urls: Vec<String>,
+    /// The servers; any of them will do.
+    pub servers: Vec<ServerAddr>,
     /// How to log in.
     pub credentials: Credentials,
     /// Certificates.
@@ -104,8 +104,6 @@ pub struct Broker {
 impl Broker {
     /// Connects, once.
     pub async fn connect(options: &BrokerOptions) -> Result<Self, BrokerError> {
-        let addresses = options.urls.iter().map(|url| url.parse::<ServerAddr>());
-        let addresses: Vec<ServerAddr> = addresses.collect::<Result<_, _>>().map_err(|_| BrokerError::Url)?;
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         let connect = log_in(tls(ConnectOptions::new(), &options.tls), &options.credentials)
             .await?
@@ -124,7 +122,7 @@ impl Broker {
                     }
                 }
             });
-        let client = Box::pin(connect.connect(addresses)).await.map_err(BrokerError::Connect)?;
+        let client = Box::pin(connect.connect(&options.servers[..])).await.map_err(BrokerError::Connect)?;
         let inbox = client.new_inbox();
         let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|_| BrokerError::Closed)?;
         Ok(Self { client, inbox, stream: options.stream.clone(), answers, events })
@@ -226,9 +224,6 @@ impl std::fmt::Debug for Credentials {
 /// NATS cannot be reached or went away.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// A URL that is none. It may hold a password, so it is not repeated.
-    #[error("a NATS URL cannot be read (expected nats://host:port)")]
-    Url,
     /// The file of credentials cannot be used.
     #[error("the NATS credentials in {path} cannot be used: {source}")]
     CredsFile {
@@ -249,4 +244,23 @@ pub enum BrokerError {
     /// An answer to something that we did not send.
     #[error("an answer from NATS came to an unknown address ({0:?})")]
     Answer(String),
+}
+
+impl BrokerError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect(error) => Some(match error.kind() {
+                ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                    "NATS refuses the login: check creds_file, nkey, user, password or token under [nats]"
+                }
+                ConnectErrorKind::Dns => "the host name of nats.url is unknown: check its spelling and the resolver",
+                ConnectErrorKind::Tls => {
+                    "check tls_ca, tls_cert and tls_key under [nats], and the name in the certificate"
+                }
+                _ => "check that nats.url is right and that the server runs and can be reached from here",
+            }),
+            _ => None,
+        }
+    }
 }

@@ -237,6 +237,22 @@ pub enum StreamError {
     },
 }
 
+impl StreamError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoJetStream => {
+                Some("start nats-server with JetStream (`nats-server -js`), or enable it for the account")
+            }
+            Self::Foreign { .. } => {
+                Some("walpost must be the only writer of its stream: give it one of its own under [nats] stream")
+            }
+            Self::Position { .. } => Some("run the version of walpost that wrote the stream, or a later one"),
+            Self::Problem(_) | Self::Request(_) | Self::Create(_) => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,17 @@
 //! Why setup did not finish.
 
-use crate::{outbox::IdentifierError, postgres::sql::SqlError, preflight::Problem, publish::StreamError};
+use crate::{
+    outbox::IdentifierError,
+    postgres::sql::SqlError,
+    preflight::{Problem, counted},
+    publish::StreamError,
+};
 
 /// Why setup did not finish. What it created before is there and fits; the next run goes on from it.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// Something is there that does not fit, or that setup does not create.
-    #[error("setup cannot go on: {}", listed(.0))]
+    #[error("setup cannot go on: {}", counted(.0))]
     Refused(Vec<Problem>),
     /// The server refused to create something.
     #[error("cannot create {what}")]
@@ -35,9 +40,4 @@ impl SetupError {
     pub fn problems(&self) -> &[Problem] {
         if let Self::Refused(problems) = self { problems } else { &[] }
     }
-}
-
-/// Problems in one line.
-fn listed(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

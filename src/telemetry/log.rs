@@ -1,7 +1,7 @@
 //! The log: `tracing` events to lines on standard error.
 //!
 //! One event is one line, whatever its values hold: text for people on a terminal, flat JSON elsewhere. The fields of
-//! the spans around an event are its fields too. Writing never waits, fails or panics: see [`queue`].
+//! the spans around an event are its fields too. Writing never waits, fails or panics: see `queue`.
 
 mod line;
 mod queue;

@@ -91,14 +91,18 @@ fn encode_positions(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Resu
 
 fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), std::fmt::Error> {
     let mut gauge = |name: &str, help: &str, unit: Option<Unit>, value: f64| {
-        let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
-        ConstGauge::new(value).encode(family.encode_family(&NoLabelSet::default())?)
+        ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?)
     };
     #[expect(clippy::cast_precision_loss, reason = "Prometheus numbers are floats")]
     let (lag_bytes, in_flight) = (now.lag_bytes() as f64, now.in_flight as f64);
     gauge("lag", "Log that the slot holds back: end of the server's log less confirmed", Some(Unit::Bytes), lag_bytes)?;
     let oldest = now.oldest_unstored.as_secs_f64();
-    gauge("lag", "Age of the oldest event that was received and is not stored yet; 0 without one", Some(Unit::Seconds), oldest)?;
+    gauge(
+        "lag",
+        "Age of the oldest event that was received and is not stored yet; 0 without one",
+        Some(Unit::Seconds),
+        oldest,
+    )?;
     gauge("in_flight_messages", "Messages that wait for the broker's answer", None, in_flight)
 }
 
@@ -113,18 +117,17 @@ fn encode_counters(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Resul
         ("changes_ignored", "Changes in the publication that are no inserts into the outbox", now.ignored_changes),
     ];
     for (name, help, value) in counters {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        ConstCounter::new(value).encode(family.encode_family(&NoLabelSet::default())?)?;
+        ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
     }
     Ok(())
 }
 
 fn encode_latency(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), std::fmt::Error> {
     let help = "Time from the commit in Postgres to storage in the stream, by Postgres' clock and ours";
-    let mut family = encoder.encode_descriptor("commit_to_stored", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    let mut metric =
+        encoder.encode_descriptor("commit_to_stored", help, Some(&Unit::Seconds), MetricType::Histogram)?;
     let bounds = LATENCY_BUCKETS_SECONDS.iter().copied().chain([f64::MAX]);
     let buckets: Vec<(f64, u64)> = bounds.zip(now.latency_counts.iter().copied()).collect();
     let total = now.latency_counts.iter().sum();
-    let mut metric = family.encode_family(&NoLabelSet::default())?;
     metric.encode_histogram::<NoLabelSet>(now.latency_sum.as_secs_f64(), total, &buckets, None)
 }

@@ -49,17 +49,27 @@ pub(super) struct Launch<'a> {
     pub(super) log: &'a Path,
     /// Whom it runs as.
     pub(super) identity: &'a Identity,
-    /// How the guard ends it: with this signal first.
+    /// How it is ended when nobody wants it any more.
     pub(super) farewell: Farewell,
 }
 
-/// The first signal of the guard.
+/// The signal that ends a process which nobody wants any more: sent on drop, and first by the guard.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Farewell {
     /// SIGQUIT: Postgres's immediate shutdown, which ends the children and frees the shared memory.
     Quit,
     /// SIGKILL: for what has nothing to tidy.
     Kill,
+}
+
+impl Farewell {
+    /// The signal.
+    fn signal(self) -> Signal {
+        match self {
+            Self::Quit => Signal::SIGQUIT,
+            Self::Kill => Signal::SIGKILL,
+        }
+    }
 }
 
 /// A started process.
@@ -73,15 +83,15 @@ pub(super) struct Process {
     ended: watch::Receiver<Option<ExitStatus>>,
     /// Whether it may be stopped, so that it must be woken before it can be asked anything.
     is_paused: AtomicBool,
+    /// The signal that ends it.
+    farewell: Farewell,
 }
 
 impl Process {
     /// Start it.
     pub(super) fn launch(reaper: &Reaper, launch: Launch<'_>) -> Result<Self, ServerError> {
-        let signal = match launch.farewell {
-            Farewell::Quit => "QUIT",
-            Farewell::Kill => "KILL",
-        };
+        // The shell wants the name without its first three letters.
+        let signal = launch.farewell.signal().as_str().trim_start_matches("SIG");
         let mut command = Command::new("/bin/sh");
         command.args(["-c", LAUNCHER, "walpost-launcher", signal]).arg(launch.log).arg(&launch.program);
         command.args(launch.arguments).current_dir(reaper.folder()).process_group(0);
@@ -93,11 +103,11 @@ impl Process {
         }
         launch.identity.assume(&mut command);
         let child = command.spawn().map_err(ServerError::system("start", &launch.program))?;
-        Self::watch(child, reaper)
+        Self::watch(child, reaper, launch.farewell)
     }
 
     /// Have a thread wait for the end: it needs no runtime, so the process is collected at once in any case.
-    fn watch(mut child: Child, reaper: &Reaper) -> Result<Self, ServerError> {
+    fn watch(mut child: Child, reaper: &Reaper, farewell: Farewell) -> Result<Self, ServerError> {
         let pid = pid_of(&child);
         let mut pipe = reaper.registration()?;
         let (tell, ended) = watch::channel(None);
@@ -107,7 +117,7 @@ impl Process {
             let _guard_is_gone = pipe.write_all(format!("stop {pid}\n").as_bytes());
             tell.send_replace(Some(status));
         });
-        Ok(Self { pid, ended, is_paused: AtomicBool::new(false) })
+        Ok(Self { pid, ended, is_paused: AtomicBool::new(false), farewell })
     }
 
     /// Its number.
@@ -164,6 +174,8 @@ impl Drop for Process {
     fn drop(&mut self) {
         // The guard wakes only the leader: with paused children Postgres would need five seconds to end.
         self.resume();
+        // The guard waits for the end, and sends this as well; should it be gone, this is what ends the server.
+        self.signal(self.farewell.signal());
     }
 }
 

@@ -19,6 +19,9 @@ use std::time::Duration;
 
 use super::error::ServerError;
 
+/// What runs the guard.
+const SHELL: &str = "/bin/sh";
+
 /// What the guard runs.
 const SCRIPT: &str = include_str!("reaper.sh");
 
@@ -39,18 +42,14 @@ pub(super) struct Reaper {
 impl Reaper {
     /// Start a guard for this folder.
     pub(super) fn guard(folder: PathBuf) -> Result<Self, ServerError> {
-        let shell = Path::new("/bin/sh");
         let start = || -> io::Result<_> {
             let (reader, pipe) = io::pipe()?;
-            let mut command = Command::new(shell);
-            command.args(["-c", SCRIPT, "walpost-guard"]).arg(&folder).current_dir("/").process_group(0);
-            command.stdin(reader).stdout(Stdio::null()).stderr(Stdio::null());
-            Ok((command.spawn()?, pipe))
+            Ok((script(&folder).stdin(reader).spawn()?, pipe))
         };
         let (mut guard, pipe) = start().map_err(|error| {
             // Nobody watches the folder yet, and it is still empty.
             let _gone_or_harmless = fs::remove_dir(&folder);
-            ServerError::system("start the guard with", shell)(error)
+            ServerError::system("start the guard with", Path::new(SHELL))(error)
         })?;
         let (tell, done) = mpsc::channel();
         thread::spawn(move || {
@@ -77,10 +76,19 @@ impl Drop for Reaper {
         let _guard_is_gone = self.pipe.write_all(b"end\n");
         let done = self.done.get_mut().unwrap_or_else(PoisonError::into_inner);
         if done.recv_timeout(PATIENCE) != Ok(true) {
-            tracing::warn!(folder = %self.folder.display(), "the sandbox guard did not clean up, so the folder is removed without it");
-            let _best_effort = fs::remove_dir_all(&self.folder);
+            tracing::warn!(folder = %self.folder.display(), "the sandbox guard is gone or stuck; cleaning up without it");
+            // Each process was told to end when it was dropped. This guard knows of none, and only removes.
+            let _best_effort = script(&self.folder).stdin(Stdio::null()).status();
         }
     }
+}
+
+/// The script for a folder, as a command that lacks only its input.
+fn script(folder: &Path) -> Command {
+    let mut command = Command::new(SHELL);
+    command.args(["-c", SCRIPT, "walpost-guard"]).arg(folder).current_dir("/").process_group(0);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 #[cfg(test)]

@@ -54,5 +54,9 @@ for file in "$folder"/*/postmaster.pid; do
     [ -n "$2" ] && ipcrm -m "$2" 2>/dev/null
 done
 
-rm -rf -- "$folder" || { sleep 0.2 && rm -rf -- "$folder"; }
+# Again and again, should a server that was not registered still be writing its last.
+for pause in 0 0.1 0.5 2; do
+    sleep "$pause"
+    rm -rf -- "$folder" 2>/dev/null && break
+done
 [ ! -e "$folder" ]

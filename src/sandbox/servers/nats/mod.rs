@@ -231,19 +231,22 @@ impl PrivateNats {
 
     /// Start the process on the ports and the store as they are and wait until it greets.
     async fn launch(&mut self) -> Result<(), NotReady> {
+        let (port, name, mark) = (self.ports.client, self.name(), self.log.end());
         let process = self.spawn().map_err(NotReady::Failed)?;
-        let (server, mark) = (SERVER, process.1);
-        let starting = Starting { server, process: &process.0, log: &self.log, mark };
-        let (port, name) = (self.ports.client, self.name());
-        starting.until_ready(self.options.patience, async || greeting_of(port, &name).await).await?;
-        self.process = Some(process.0);
-        Ok(())
+        // Kept before it is ready: whoever gives up waiting can still stop it.
+        let process = &*self.process.insert(process);
+        let starting = Starting { server: SERVER, process, log: &self.log, mark };
+        let readiness = starting.until_ready(self.options.patience, async || greeting_of(port, &name).await).await;
+        if readiness.is_err() {
+            process.kill(self.options.patience).await;
+            self.process = None;
+        }
+        readiness
     }
 
-    /// Start the process; with the end of the log before it.
-    fn spawn(&self) -> Result<(Process, u64), ServerError> {
+    /// Start the process.
+    fn spawn(&self) -> Result<Process, ServerError> {
         self.write_configuration()?;
-        let mark = self.log.end();
         let launch = Launch {
             program: self.binary.path.clone(),
             arguments: vec![OsString::from("--config"), self.configuration_file().into()],
@@ -251,7 +254,7 @@ impl PrivateNats {
             identity: &Identity::Own,
             farewell: Farewell::Kill,
         };
-        Ok((Process::launch(&self.reaper, launch)?, mark))
+        Process::launch(&self.reaper, launch)
     }
 
     /// Write the file that the server reads at start and reload.

@@ -32,7 +32,7 @@ const BETWEEN_GLANCES: Duration = Duration::from_millis(20);
 
 /// A Postgres of one's own, for logical replication: `wal_level=logical`, loopback only, superuser `postgres`.
 ///
-/// Dropping it ends the server and removes its data, and blocks until that is done (some 100 ms).
+/// Dropping it ends the server and removes its data, and blocks until that is done (some 50 ms).
 #[derive(Debug)]
 pub struct PrivatePostgres {
     /// The postmaster, while there is one. Dropped first, so that a paused server goes on and can end.
@@ -277,16 +277,21 @@ impl PrivatePostgres {
     async fn launch(&mut self) -> Result<(), NotReady> {
         let mark = self.cluster.log.end();
         let process = self.cluster.launch(&self.reaper).map_err(NotReady::Failed)?;
-        let starting = Starting { server: SERVER, process: &process, log: &self.cluster.log, mark };
+        // Kept before it is ready: whoever gives up waiting can still stop it.
+        let process = &*self.process.insert(process);
+        let starting = Starting { server: SERVER, process, log: &self.cluster.log, mark };
         // Through the socket in our own folder: on the port another Postgres may answer, if it was quicker.
         let config = self.cluster.over_socket();
         let probe = async || match Box::pin(config.connect(NoTls)).await {
             Ok(_connected) => Ok(()),
             Err(error) => Err(error.to_string()),
         };
-        starting.until_ready(self.patience, probe).await?;
-        self.process = Some(process);
-        Ok(())
+        let readiness = starting.until_ready(self.patience, probe).await;
+        if readiness.is_err() {
+            process.kill(self.patience).await;
+            self.process = None;
+        }
+        readiness
     }
 
     /// When the configuration was last read.

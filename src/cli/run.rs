@@ -1,0 +1,71 @@
+//! `walpost run`: delivers until told to stop.
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Failure, console::Console, failure, runtime, setup};
+use crate::{
+    admin::Admin,
+    config::Config,
+    plan::Plan,
+    relay::Finish,
+    supervisor::{RunError, Supervisor},
+};
+
+/// The arguments of `walpost run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Of several processes with the same slot one leads; the others stand by and take over when it ends.
+SIGTERM and SIGINT stop walpost as soon as what is on its way is confirmed.")]
+pub struct RunArgs {
+    /// First do what `walpost setup` does.
+    #[arg(long)]
+    pub setup: bool,
+}
+
+/// Runs the service.
+pub(super) fn run(args: &RunArgs, config: &Config, console: &mut Console) -> Result<Exit, Failure> {
+    if args.setup {
+        setup::apply(config, console)?;
+    }
+    runtime::block_on(async {
+        let stop = runtime::stop_on_signal()?;
+        match deliver(config, &stop).await {
+            Ok(Finish::Drained) => tracing::info!("stopped; everything that was under way is stored and confirmed"),
+            Ok(Finish::Abandoned { in_flight }) => tracing::warn!(
+                in_flight,
+                "stopped before NATS answered; the next start finds out in the stream what was stored"
+            ),
+            Err(error) => return Err(told(error)),
+        }
+        Ok(Exit::Done)
+    })
+}
+
+async fn deliver(config: &Config, stop: &CancellationToken) -> Result<Finish, RunError> {
+    let supervisor = Supervisor::new(Plan::new(config));
+    let admin = Admin::new(supervisor.progress(), supervisor.phase());
+    let listen = config.admin.listen;
+    let serving = async {
+        // Delivery does not depend on being looked at.
+        if let Err(error) = admin.serve(listen).await {
+            tracing::error!(%error, address = %listen, "the admin port cannot be opened; delivery goes on without it");
+        }
+        std::future::pending::<std::convert::Infallible>().await
+    };
+    tokio::select! {
+        biased;
+        finish = supervisor.run(stop) => finish,
+        never = serving => match never {},
+    }
+}
+
+fn told(error: RunError) -> Failure {
+    let details = failure::details(error.problems());
+    let hint = error.hint();
+    let failure = Failure::new(error).with_details(details);
+    match hint {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}

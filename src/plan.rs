@@ -1,0 +1,77 @@
+//! From the configuration to what each stage wants to know.
+//!
+//! Stages know no configuration: they take small values of their own. This is the one place that knows both.
+
+use std::sync::Arc;
+
+use crate::{
+    config::{self, Config},
+    outbox::Template,
+    postgres::Endpoint,
+    preflight::Needs,
+    publish::{BrokerOptions, Credentials, StreamPlan, TlsFiles},
+    relay::{Limits, Window},
+};
+
+/// What it takes to deliver.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The database.
+    pub endpoint: Endpoint,
+    /// Slot, publication and table.
+    pub needs: Needs,
+    /// How subjects are made.
+    pub template: Arc<Template>,
+    /// The way to NATS.
+    pub broker: BrokerOptions,
+    /// The stream.
+    pub stream: StreamPlan,
+    /// How much may be under way.
+    pub window: Window,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+impl Plan {
+    /// The plan that a configuration describes.
+    pub fn new(config: &Config) -> Self {
+        let Config { postgres, outbox, nats, delivery, .. } = config;
+        let template = &nats.subject;
+        Self {
+            endpoint: postgres.endpoint.clone(),
+            needs: Needs {
+                slot: postgres.slot.to_string(),
+                publication: postgres.publication.to_string(),
+                mapping: outbox.clone(),
+            },
+            template: Arc::new(template.clone()),
+            broker: BrokerOptions {
+                servers: nats.servers.clone(),
+                credentials: credentials(&nats.login),
+                tls: tls(&nats.tls),
+                stream: nats.stream.to_string(),
+                max_in_flight: delivery.max_in_flight,
+            },
+            stream: StreamPlan {
+                name: nats.stream.to_string(),
+                subjects: vec![template.stream_subjects(), template.dead_letter_subjects()],
+            },
+            window: Window { max_in_flight: delivery.max_in_flight, max_in_flight_bytes: delivery.max_in_flight_bytes },
+            limits: Limits { publish_timeout: delivery.publish_timeout, drain_timeout: delivery.drain_timeout },
+        }
+    }
+}
+
+fn credentials(login: &config::Login) -> Credentials {
+    match login {
+        config::Login::Anonymous => Credentials::None,
+        config::Login::CredentialsFile(path) => Credentials::CredsFile(path.clone()),
+        config::Login::Nkey(seed) => Credentials::NkeySeed(seed.expose().to_owned()),
+        config::Login::User { user, password } => Credentials::UserPassword(user.clone(), password.expose().to_owned()),
+        config::Login::Token(token) => Credentials::Token(token.expose().to_owned()),
+    }
+}
+
+fn tls(tls: &config::Tls) -> TlsFiles {
+    TlsFiles { required: tls.is_required, ca: tls.ca.clone(), client: tls.identity.clone() }
+}
