@@ -118,7 +118,8 @@ async fn what_is_there_and_does_not_fit_is_refused_and_left_alone() {
         let told = ["publication \"walpost\" does not publish inserts"];
         assert_eq!(refused(apply(&world).await), told);
         let planned = setup(&world).plan().await.unwrap_err();
-        assert_eq!(planned.to_string(), format!("setup cannot go on: {}", told[0]));
+        assert_eq!(planned.to_string(), "setup cannot go on: one thing is missing or does not fit");
+        assert_eq!(planned.problems().iter().map(ToString::to_string).collect::<Vec<_>>(), told);
         assert_eq!(world.catalog().await, before);
     }
 }

@@ -93,7 +93,7 @@ impl World {
         let stream = format!("{name}_{}", server.port());
         let nats = NATS.get_or_init(async || PrivateNats::start(NatsOptions::default()).await.unwrap()).await;
         let options = BrokerOptions {
-            urls: vec![nats.url()],
+            servers: vec![nats.url().parse().unwrap()],
             credentials: Credentials::None,
             tls: TlsFiles::default(),
             stream: stream.clone(),
