@@ -95,8 +95,8 @@ pub struct Publication {
     pub is_via_root: bool,
     /// Whether rows go out under the table's own name: by name, by schema, or as one of all tables.
     pub has_table: bool,
-    /// Whether the table is partitioned and its rows go out under the names of its partitions.
-    pub has_partitions: bool,
+    /// Whether the table belongs to it by name or as one of all tables, under whatever name its rows go out.
+    pub is_member: bool,
     /// The columns that are sent, where the server tells them (version 15 on); else empty.
     pub column_names: Vec<String>,
     /// The condition for rows to be sent, as SQL.
@@ -220,7 +220,7 @@ impl Publication {
             publishes_insert: row.try_get("publishes_insert")?,
             is_via_root: row.try_get("is_via_root")?,
             has_table: row.try_get("has_table")?,
-            has_partitions: row.try_get("has_partitions")?,
+            is_member: row.try_get("is_member")?,
             column_names: row.try_get("column_names")?,
             row_filter: row.try_get("row_filter")?,
         })

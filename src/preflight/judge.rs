@@ -14,6 +14,10 @@ use crate::{
 /// (<https://www.postgresql.org/docs/19/runtime-config-wal.html>).
 const LEVEL_FOLLOWS_SLOTS: i32 = 190_000;
 
+/// From this version on a publication can send generated columns
+/// (<https://www.postgresql.org/docs/18/sql-createpublication.html>, `publish_generated_columns`).
+const SENDS_GENERATED: i32 = 180_000;
+
 /// Everything that keeps the relay from working, in the order in which one would mend it.
 pub fn problems(facts: &Facts, needs: &Needs) -> Vec<Problem> {
     if facts.server.version_num < OLDEST_VERSION_NUM {
@@ -85,12 +89,17 @@ fn judge_table(facts: &Facts, needs: &Needs, problems: &mut Vec<Problem>) {
     if let Err(error) = Binding::bind(&needs.mapping, &relation(table, needs), &facts.base_types) {
         problems.push(Problem::Columns(error));
     }
-    let sent = facts.publication.as_ref().map(|publication| publication.column_names.as_slice()).unwrap_or_default();
     for column in mapped(&needs.mapping.columns, table).filter(|column| column.is_generated) {
-        if !sent.contains(&column.name) {
+        if !is_sent(column, facts) {
             problems.push(Problem::GeneratedColumn { table: name.clone(), column: column.name.clone() });
         }
     }
+}
+
+/// Whether the values of a generated column reach the log's reader. Older servers list such a column and do not send it.
+fn is_sent(column: &TableColumn, facts: &Facts) -> bool {
+    let is_listed = |publication: &Publication| publication.column_names.contains(&column.name);
+    facts.server.version_num >= SENDS_GENERATED && facts.publication.as_ref().is_some_and(is_listed)
 }
 
 /// Whether the columns are those of the table that `setup` creates.
@@ -156,7 +165,7 @@ fn judge_publication(facts: &Facts, needs: &Needs, problems: &mut Vec<Problem>) 
     let Some(table) = facts.table.as_ref().filter(|t| not_a_table(t).is_none() && t.persistence == 'p') else { return };
     let table_name = || needs.mapping.table.clone();
     if !publication.has_table {
-        problems.push(if publication.has_partitions && !publication.is_via_root {
+        problems.push(if table.kind == 'p' && publication.is_member && !publication.is_via_root {
             Problem::NotViaRoot { publication: name(), table: table_name() }
         } else {
             Problem::TableNotPublished { publication: name(), table: table_name() }

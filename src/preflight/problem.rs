@@ -268,7 +268,7 @@ impl Problem {
 fn remedy_for_stream(problem: &StreamProblem) -> String {
     match problem {
         StreamProblem::Subject { stream, subject } => {
-            format!("add the subject to the stream (`nats stream edit {stream}`), for example {subject:?}")
+            format!("add {subject:?} to the subjects of the stream, for example with `nats stream edit {stream}`")
         }
         _ => "give walpost a stream of its own: choose another name as nats.stream and run `walpost setup`".to_owned(),
     }

@@ -104,6 +104,8 @@ impl Setup<'_> {
     }
 
     /// Creates what is missing. `on_wait` is told, in words for people, if that takes longer than it should.
+    ///
+    /// A caller who gives up meanwhile does not stop the server: the slot appears as soon as it can be created.
     pub async fn apply(&self, mut on_wait: impl FnMut(&str)) -> Result<Vec<Step>, SetupError> {
         let mut missing = self.missing().await?;
         let mut steps = Vec::new();

@@ -1,0 +1,10 @@
+//! Preflight and setup on real servers: every Postgres version that is installed, and NATS.
+//!
+//! The tests share one server of each version, each test with databases, slots and streams of its own.
+#![cfg(test)]
+
+mod connecting;
+mod problems;
+mod setup;
+mod shapes;
+mod world;

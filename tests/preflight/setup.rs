@@ -1,0 +1,211 @@
+//! Setup creates what is missing, once, and changes nothing that is there.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::Config;
+use walpost::{
+    outbox::{Preset, TableName},
+    preflight::Problem,
+    setup::{Outcome, Setup, SetupError, Step},
+};
+
+use crate::world::{World, connect, servers, servers_with};
+
+/// What setup makes of `public.outbox`, its publication and its slot.
+const CATALOG: [&str; 13] = [
+    "column aggregate_id text t ",
+    "column aggregate_type text t ",
+    "column created_at timestamp with time zone t now()",
+    "column event_type text t ",
+    "column headers jsonb t '{}'::jsonb",
+    "column id uuid t ",
+    "column payload jsonb f ",
+    "column xid xid8 t pg_current_xact_id()",
+    "index CREATE UNIQUE INDEX outbox_pkey ON public.outbox USING btree (id)",
+    "publication walpost t f f f t",
+    "publishes public.outbox",
+    "slot pgoutput f",
+    "stream",
+];
+
+fn setup(world: &World) -> Setup<'_> {
+    Setup { session: &world.session, needs: &world.needs, inspector: &world.inspector, stream: &world.plan }
+}
+
+async fn apply(world: &World) -> Result<Vec<Step>, SetupError> {
+    setup(world).apply(|text| println!("{text}")).await
+}
+
+fn outcomes(steps: &[Step]) -> Vec<Outcome> {
+    steps.iter().map(|step| step.outcome).collect()
+}
+
+fn refused(result: Result<Vec<Step>, SetupError>) -> Vec<String> {
+    result.unwrap_err().problems().iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn the_first_setup_creates_all_and_the_second_nothing() {
+    for server in servers().await {
+        let world = World::new(server, "twice").await;
+        let steps = apply(&world).await.unwrap();
+        let what: Vec<&str> = steps.iter().map(|step| step.what.as_str()).collect();
+        let stream = format!("stream {}", world.plan.name);
+        assert_eq!(what, ["table public.outbox", "publication walpost", &stream, "slot twice"]);
+        assert_eq!(outcomes(&steps), [Outcome::Created; 4]);
+        assert_eq!(world.catalog().await, CATALOG);
+        assert_eq!(world.problems().await, []);
+
+        assert_eq!(outcomes(&apply(&world).await.unwrap()), [Outcome::Existed; 4]);
+        assert_eq!(world.catalog().await, CATALOG);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing_and_says_exactly_what_setup_does() {
+    for server in servers().await {
+        let world = World::new(server, "dry").await;
+        let plan = setup(&world).plan().await.unwrap();
+        assert_eq!(world.catalog().await, Vec::<String>::new());
+        assert!(plan.iter().all(|step| !step.exists));
+
+        for step in &plan {
+            if step.what.starts_with("stream ") {
+                let config: Config = serde_json::from_str(&step.text).unwrap();
+                assert_eq!(config, world.plan.config());
+                assert!(world.inspector.create(&world.plan).await.unwrap());
+            } else {
+                world.execute(&step.text).await;
+            }
+        }
+        assert_eq!(world.catalog().await, CATALOG);
+        assert_eq!(outcomes(&apply(&world).await.unwrap()), [Outcome::Existed; 4]);
+        let plan = setup(&world).plan().await.unwrap();
+        assert!(plan.iter().all(|step| step.exists && step.text.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn setups_at_the_same_time_do_not_disturb_each_other() {
+    for server in servers().await {
+        for round in 0..5 {
+            let world = World::new(server, &format!("race_{round}")).await;
+            let other = connect(&server.url_for("postgres", &world.needs.slot)).await;
+            let second = Setup { session: &other, ..setup(&world) };
+            let (one, two) = tokio::join!(apply(&world), second.apply(|_| {}));
+            let (one, two) = (outcomes(&one.unwrap()), outcomes(&two.unwrap()));
+            for (part, pair) in one.iter().zip(&two).enumerate() {
+                let both = *pair.0 == Outcome::Created && *pair.1 == Outcome::Created;
+                // NATS says the same to everybody who creates a stream with the same settings at once.
+                assert!(!both || part == 2, "part {part} was created twice");
+                assert!([pair.0, pair.1].contains(&&Outcome::Created), "part {part} was created by nobody");
+            }
+            assert_eq!(world.catalog().await, CATALOG);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_and_does_not_fit_is_refused_and_left_alone() {
+    for server in servers().await {
+        let world = World::new(server, "unfit").await;
+        world
+            .execute(
+                "CREATE TABLE other (id int); CREATE PUBLICATION walpost FOR TABLE other WITH (publish = 'update')",
+            )
+            .await;
+        let before = world.catalog().await;
+        let told = ["publication \"walpost\" does not publish inserts"];
+        assert_eq!(refused(apply(&world).await), told);
+        let planned = setup(&world).plan().await.unwrap_err();
+        assert_eq!(planned.to_string(), "setup cannot go on: one thing is missing or does not fit");
+        assert_eq!(planned.problems().iter().map(ToString::to_string).collect::<Vec<_>>(), told);
+        assert_eq!(world.catalog().await, before);
+    }
+}
+
+#[tokio::test]
+async fn no_slot_is_created_for_a_publication_that_lacks_the_new_table() {
+    for server in servers().await {
+        let world = World::new(server, "lacking").await;
+        world.execute("CREATE TABLE other (id int); CREATE PUBLICATION walpost FOR TABLE other").await;
+        let told = refused(apply(&world).await);
+        assert_eq!(told, ["publication \"walpost\" does not contain table public.outbox"]);
+        let catalog = world.catalog().await;
+        assert!(!catalog.iter().any(|line| line.starts_with("slot") || line == "stream"), "{catalog:?}");
+        world.execute("ALTER PUBLICATION walpost ADD TABLE outbox").await;
+        use Outcome::{Created, Existed};
+        assert_eq!(outcomes(&apply(&world).await.unwrap()), [Existed, Existed, Created, Created]);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_fit_is_refused_before_anything_is_created() {
+    let server = &servers().await[0];
+    let mut world = World::new(server, "stream_unfit").await;
+    world.inspector.create(&world.plan).await.unwrap();
+    world.plan.subjects = vec!["elsewhere.>".to_owned()];
+    let told = refused(apply(&world).await);
+    assert_eq!(told, [format!("stream {:?} does not take subject \"elsewhere.>\"", world.plan.name)]);
+    assert_eq!(world.catalog().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_missing_table_of_another_layout_is_not_made_up() {
+    let server = &servers().await[0];
+    let mut world = World::new(server, "layout").await;
+    world.needs.mapping.columns = Preset::Debezium.columns();
+    let error = apply(&world).await.unwrap_err();
+    let [problem @ Problem::TableMissing { is_ours: false, .. }] = error.problems() else { panic!("{error}") };
+    assert_eq!(problem.to_string(), "table public.outbox does not exist");
+    assert!(problem.remedy().contains("only the table of preset \"walpost\""));
+    assert_eq!(world.catalog().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn any_name_can_be_set_up() {
+    for server in servers().await {
+        let mut world = World::new(server, "names").await;
+        world.execute("CREATE SCHEMA \"My.Schema\"").await;
+        world.needs.mapping.table = TableName::new("My.Schema", "out\"box'; --").unwrap();
+        world.needs.publication = "{table}\"; DROP TABLE x; --".to_owned();
+        assert_eq!(outcomes(&apply(&world).await.unwrap()), [Outcome::Created; 4]);
+        assert_eq!(outcomes(&apply(&world).await.unwrap()), [Outcome::Existed; 4]);
+        assert_eq!(world.problems().await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_creation_says_what_and_why() {
+    let server = &servers().await[0];
+    let world = World::new(server, "forbidden").await;
+    world.execute("CREATE ROLE forbidden LOGIN REPLICATION").await;
+    let session = connect(&server.url_for("forbidden", "forbidden")).await;
+    let error = Setup { session: &session, ..setup(&world) }.apply(|_| {}).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot create table public.outbox");
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!(cause.to_string(), "Postgres: permission denied for schema public (SQLSTATE 42501)");
+}
+
+#[tokio::test]
+async fn somebody_who_waits_for_the_slot_is_told_why() {
+    // On servers of their own: the open transaction would hold up the slots of all other tests.
+    for server in servers_with(&[]).await {
+        let world = World::new(&server, "waiting").await;
+        let writer = connect(&server.url_for("postgres", "waiting")).await;
+        writer.client().batch_execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+        let (told, mut heard) = tokio::sync::mpsc::channel(1);
+        let setup = setup(&world);
+        let waiting = setup.apply(|text| told.try_send(text.to_owned()).unwrap());
+        let ending = async {
+            let text = tokio::time::timeout(Duration::from_secs(30), heard.recv()).await.unwrap().unwrap();
+            assert!(text.starts_with("still waiting: Postgres creates the slot once every transaction"), "{text}");
+            let seen = text.split('`').nth(1).unwrap();
+            let world = connect(&server.url_for("postgres", "waiting")).await;
+            assert_eq!(world.client().query(seen, &[]).await.unwrap().len(), 1, "{seen}");
+            writer.client().batch_execute("ROLLBACK").await.unwrap();
+        };
+        let (steps, ()) = tokio::join!(waiting, ending);
+        assert_eq!(outcomes(&steps.unwrap()), [Outcome::Created; 4]);
+    }
+}
