@@ -1,7 +1,7 @@
 //! The delivery engine: what arrives from Postgres goes out to NATS, what NATS stores is confirmed to Postgres.
 //!
-//! [`state`] decides, [`driver`] acts: the one is pure, the other owns both connections and the only `select!`.
-//! [`intake`] reads the log's messages for it, [`progress`] is what others may look at meanwhile.
+//! `state` decides, `driver` acts: the one is pure, the other owns both connections and the only `select!`.
+//! `intake` reads the log's messages for it, `progress` is what others may look at meanwhile.
 
 mod driver;
 mod intake;
