@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build demo test check clean
+.PHONY: help tools build demo test check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ check: ## check format, lints and documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
+
+bench: tools ## drain a backlog of 500,000 events, beside pg_recvlogical on the same log
+	$(CARGO) bench --locked --bench backlog
 
 clean: ## remove what was built and the installed servers
 	$(CARGO) clean
