@@ -11,6 +11,7 @@ mod confirms;
 mod daemon;
 mod delivers;
 mod killed;
+mod large;
 mod load;
 mod samples;
 mod stream;
