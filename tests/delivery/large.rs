@@ -18,6 +18,10 @@ const MEMORY_KIB: u64 = 64 * 1024;
 const LARGE: (&str, u64) = ("WALPOST_TEST_LARGE_EVENTS", 1_000_000);
 /// How many events the backlog has, unless the variable says otherwise.
 const BACKLOG: (&str, u64) = ("WALPOST_TEST_BACKLOG_EVENTS", 200_000);
+/// The size of a payload that the broker just takes: its own limit is 1 MiB, headers included.
+const PAYLOAD_BYTES: usize = 1_000_000;
+/// How much may be under way, by default.
+const WINDOW_BYTES: u64 = 16 * 1024 * 1024;
 /// How long all of them may take: several times what a debug build on a busy machine needs.
 const DELIVERY_BOUND: Duration = Duration::from_secs(600);
 /// Every so many messages one is looked at, besides the first and the last.
@@ -117,6 +121,38 @@ async fn a_long_backlog_of_small_transactions_passes_in_little_memory() {
     assert!(stored.iter().all(|message| place(message).1 == 0));
     let status = daemon.status().await.unwrap();
     assert!(status["transactions"].as_u64().unwrap() >= events, "{status}");
+    assert!(memory <= MEMORY_KIB, "{memory} KiB");
+    assert_eq!(daemon.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn payloads_near_the_brokers_limit_pass_in_little_memory_although_the_broker_halts() {
+    let events = 400;
+    let (postgres, broker) = (own_postgres(&[]).await, nats().await);
+    let settings = Settings::new(&postgres.url(), &broker.url()).with("DELIVERY_PUBLISH_TIMEOUT", "10m");
+    settings.set_up().await;
+    let client = connect(&postgres.url()).await;
+    let mut daemon = settings.lead().await;
+    let reader = Reader::connect(&broker.url(), "OUTBOX").await;
+    record(&client, 1, 1).await;
+    wait::until("the first is stored", async || reader.last_sequence().await == 1).await;
+    broker.pause().await.unwrap();
+    let sql = format!(
+        "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
+         SELECT gen_random_uuid(), 'order', n::text, 'placed', jsonb_build_object('text', repeat('payload ', {}))
+         FROM generate_series(2, {events}) n",
+        PAYLOAD_BYTES / 8
+    );
+    client.batch_execute(&sql).await.unwrap();
+    wait::until("as much is under way as may be", async || {
+        let status = daemon.status().await.unwrap();
+        status["events"]["in_flight"].as_u64().unwrap() >= WINDOW_BYTES / PAYLOAD_BYTES as u64
+    })
+    .await;
+    broker.resume().unwrap();
+    let memory = deliver(&mut daemon, &reader, events).await;
+    let last = sampled(&reader, events).await.pop().unwrap();
+    assert_eq!(last.body.len(), PAYLOAD_BYTES + r#"{"text": ""}"#.len());
     assert!(memory <= MEMORY_KIB, "{memory} KiB");
     assert_eq!(daemon.terminate().await, 0);
 }
