@@ -14,6 +14,7 @@ mod errors;
 mod killed;
 mod large;
 mod load;
+mod other_tables;
 mod samples;
 mod secrets;
 mod stream;
