@@ -24,6 +24,8 @@ const KILLS: usize = 20;
 const CRASHES: usize = 3;
 /// The shortest memory for message ids that the broker allows: it cannot be what saves us.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
+/// After this time the broker has surely forgotten the ids of what it stored before.
+const FORGETTING: Duration = Duration::from_millis(400);
 /// How often a daemon is looked after.
 const GLANCE: Duration = Duration::from_millis(5);
 
@@ -104,6 +106,11 @@ async fn twenty_kills_lose_repeat_and_reorder_nothing() {
         let before = stored;
         world.live_for_a_while().await;
         world.daemon.kill().await;
+        if world.chance.percent(70) {
+            // Else the successor meets what its predecessor left behind: a slot in use, messages on their way.
+            sleep(FORGETTING).await;
+        }
+        world.daemon.start_again();
         stored = world.reader.last_sequence().await;
         fruitful += usize::from(stored > before);
     }

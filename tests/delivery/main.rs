@@ -11,6 +11,7 @@ mod confirms;
 mod daemon;
 mod delivers;
 mod errors;
+mod held;
 mod killed;
 mod large;
 mod load;

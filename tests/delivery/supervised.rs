@@ -36,10 +36,15 @@ impl Supervised {
         status["ready"] == true
     }
 
-    /// SIGKILL, and a new start at once.
+    /// SIGKILL.
     pub(crate) async fn kill(&mut self) {
         self.daemon.kill().await;
-        self.start_again();
+    }
+
+    /// Starts the next one.
+    pub(crate) fn start_again(&mut self) {
+        self.daemon = self.settings.start();
+        self.skipped += std::mem::take(&mut self.skipped_by_this);
     }
 
     /// SIGTERM; the exit code.
@@ -60,10 +65,5 @@ impl Supervised {
     /// What the present one has written to its log.
     pub(crate) fn log(&self) -> String {
         self.daemon.log()
-    }
-
-    fn start_again(&mut self) {
-        self.daemon = self.settings.start();
-        self.skipped += std::mem::take(&mut self.skipped_by_this);
     }
 }
