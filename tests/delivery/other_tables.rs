@@ -217,6 +217,43 @@ async fn a_table_may_change_while_events_flow() {
 }
 
 #[tokio::test]
+async fn only_rows_of_the_table_of_that_name_are_events() {
+    let table = "CREATE TABLE outbox (id text PRIMARY KEY, aggregate_type text, aggregate_id text, event_type text,
+                                      payload jsonb)";
+    let event = |table: &str, id: &str| format!("INSERT INTO {table} VALUES ('{id}', 'order', '1', 'placed', '{{}}');");
+    for server in shared_postgres().await {
+        let world = World::begin(server, "tables_swapped", table, &[]).await;
+        for sql in [
+            event("outbox", "a"),
+            // The old table is put away, and for a moment there is no table of that name.
+            "ALTER TABLE outbox RENAME TO outbox_old".to_owned(),
+            event("outbox_old", "put away"),
+            "CREATE TABLE outbox (LIKE outbox_old); ALTER PUBLICATION walpost ADD TABLE outbox".to_owned(),
+            format!("BEGIN; {} {} COMMIT", event("outbox_old", "late"), event("outbox", "b")),
+            // And comes back.
+            "BEGIN; ALTER TABLE outbox RENAME TO outbox_new; ALTER TABLE outbox_old RENAME TO outbox; COMMIT"
+                .to_owned(),
+            format!("BEGIN; {} {} COMMIT", event("outbox", "c"), event("outbox_new", "forgotten")),
+            // Made from scratch, in one transaction with an event on either side.
+            format!(
+                "BEGIN; {} DROP TABLE outbox; CREATE TABLE outbox (payload json, event_type text, aggregate_id text,
+                 aggregate_type text, id text); ALTER PUBLICATION walpost ADD TABLE outbox;
+                 INSERT INTO outbox VALUES ('{{}}', 'placed', '1', 'order', 'e'); COMMIT",
+                event("outbox", "d")
+            ),
+        ] {
+            world.execute(&sql).await;
+        }
+        wait::until("five events are stored", async || world.reader.last_sequence().await >= 5).await;
+        let stored = world.reader.all().await;
+        let ids: Vec<&str> = stored.iter().map(|stored| stored.header("Nats-Msg-Id")).collect();
+        assert_eq!(ids, ["a", "b", "c", "d", "e"]);
+        assert_eq!(world.daemon.status().await.unwrap()["rows"]["ignored"], 3);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_partitioned_table_goes_by_its_own_name() {
     let table = "
         CREATE TABLE outbox (id uuid, aggregate_type text, aggregate_id text, event_type text, payload jsonb)
