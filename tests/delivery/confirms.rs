@@ -9,7 +9,7 @@ use crate::{
     stream::Reader,
     wait,
     witness::{Seen, Witness, assert_same, log_of},
-    world::{connect, database, nats, newest, own_postgres, shared_postgres},
+    world::{connect, database, nats, newest, own_postgres, own_postgres_of, shared_postgres, versions},
 };
 
 /// Room for log that a slot may hold back, as long as the outbox is idle: two segments.
@@ -60,28 +60,30 @@ async fn the_confirmed_position_follows_to_the_end_of_the_last_transaction() {
 
 #[tokio::test]
 async fn an_idle_outbox_holds_back_no_log_while_other_tables_are_busy() {
-    let postgres = own_postgres(&[]).await;
-    let (broker, name) = (nats().await, "walpost");
-    let settings = Settings::new(&postgres.url(), &broker.url());
-    settings.set_up().await;
-    let client = connect(&postgres.url()).await;
-    let flood = "CREATE TABLE IF NOT EXISTS busy (text text);
+    for binaries in versions() {
+        let postgres = own_postgres_of(binaries, &[]).await;
+        let (broker, name) = (nats().await, "walpost");
+        let settings = Settings::new(&postgres.url(), &broker.url());
+        settings.set_up().await;
+        let client = connect(&postgres.url()).await;
+        let flood = "CREATE TABLE IF NOT EXISTS busy (text text);
                  INSERT INTO busy SELECT repeat('x', 1000) FROM generate_series(1, 90000)";
-    client.batch_execute(EVENT).await.unwrap();
-    let daemon = settings.lead().await;
-    let before = confirmed(&client, name).await;
-    client.batch_execute(flood).await.unwrap();
-    let end = server_end(&client).await;
-    assert!(end.bytes_since(before) > 2 * TWO_SEGMENTS, "the flood is too small");
-    wait::until("the flood is confirmed", async || confirmed(&client, name).await >= end).await;
-    wait::until("no more than two segments are kept", async || {
-        // A slot gives log up when the server notes which transactions run, as each checkpoint does.
-        client.batch_execute("CHECKPOINT").await.unwrap();
-        let kept = slot(&client, name, "restart_lsn").await;
-        server_end(&client).await.bytes_since(kept) <= TWO_SEGMENTS
-    })
-    .await;
-    assert_eq!(daemon.terminate().await, 0);
+        client.batch_execute(EVENT).await.unwrap();
+        let daemon = settings.lead().await;
+        let before = confirmed(&client, name).await;
+        client.batch_execute(flood).await.unwrap();
+        let end = server_end(&client).await;
+        assert!(end.bytes_since(before) > 2 * TWO_SEGMENTS, "the flood is too small");
+        wait::until("the flood is confirmed", async || confirmed(&client, name).await >= end).await;
+        wait::until("no more than two segments are kept", async || {
+            // A slot gives log up when the server notes which transactions run, as each checkpoint does.
+            client.batch_execute("CHECKPOINT").await.unwrap();
+            let kept = slot(&client, name, "restart_lsn").await;
+            server_end(&client).await.bytes_since(kept) <= TWO_SEGMENTS
+        })
+        .await;
+        assert_eq!(daemon.terminate().await, 0);
+    }
 }
 
 /// What the slot had confirmed, and what the stream held a moment later.

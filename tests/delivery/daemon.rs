@@ -68,9 +68,14 @@ impl Settings {
 
     /// Starts `walpost run`.
     pub(crate) fn start(&self) -> Daemon {
+        self.start_with(&["run"])
+    }
+
+    /// Starts a command that goes on until it is stopped.
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> Daemon {
         let folder = tempfile::tempdir().unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
-        let child = self.command(&["run"], &folder).stderr(log).spawn().unwrap();
+        let child = self.command(arguments, &folder).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let admin = self.0.get("WALPOST_ADMIN_LISTEN").unwrap().parse().unwrap();
         Daemon { child, admin, folder }
     }

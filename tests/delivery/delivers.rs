@@ -123,3 +123,19 @@ async fn a_stop_in_the_middle_of_everything_loses_and_repeats_nothing() {
     assert_same(&witness.all(&client).await, &reader.all().await, &log_of(&client, "walpost").await);
     assert_eq!(daemon.terminate().await, 0);
 }
+
+#[tokio::test]
+async fn one_command_sets_up_and_delivers() {
+    let postgres = crate::world::own_postgres(&[]).await;
+    let broker = nats().await;
+    let settings = Settings::new(&postgres.url(), &broker.url());
+    let mut daemon = settings.start_with(&["run", "--setup"]);
+    daemon.until_ready().await;
+    let client = connect(&postgres.url()).await;
+    let event = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type) VALUES
+                 (gen_random_uuid(), 'order', '1', 'placed')";
+    client.batch_execute(event).await.unwrap();
+    let reader = Reader::connect(&broker.url(), "OUTBOX").await;
+    wait::until("the event is stored", async || reader.last_sequence().await == 1).await;
+    assert_eq!(daemon.terminate().await, 0);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::stream::Config;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
-use walpost::sandbox::servers::{PrivateNats, PrivatePostgres};
+use walpost::sandbox::servers::{PostgresBinaries, PrivateNats, PrivatePostgres};
 
 use crate::{
     chance::Chance,
@@ -15,7 +15,7 @@ use crate::{
     supervised::Supervised,
     wait,
     witness::{Witness, assert_same, log_of},
-    world::{connect, nats, own_postgres},
+    world::{connect, nats, own_postgres_of, versions},
 };
 
 /// How often the program is killed.
@@ -42,10 +42,10 @@ struct World {
 
 impl World {
     /// Everything runs, under load.
-    async fn begin(test: &str) -> Self {
+    async fn begin(test: &str, binaries: PostgresBinaries) -> Self {
         let seed = Chance::seed(test);
         // A slot's position is saved at checkpoints, so after a crash it is where it was at the start.
-        let postgres = own_postgres(&[("checkpoint_timeout", "1h"), ("max_wal_size", "4GB")]).await;
+        let postgres = own_postgres_of(binaries, &[("checkpoint_timeout", "1h"), ("max_wal_size", "4GB")]).await;
         let broker = nats().await;
         let reader = Reader::connect(&broker.url(), "OUTBOX").await;
         let subjects = ["outbox.>", "outbox_dlq.>"].map(str::to_owned).to_vec();
@@ -100,7 +100,7 @@ impl World {
 
 #[tokio::test]
 async fn twenty_kills_lose_repeat_and_reorder_nothing() {
-    let mut world = World::begin("kills").await;
+    let mut world = World::begin("kills", versions().remove(0)).await;
     let (mut stored, mut fruitful) = (0, 0);
     for _ in 0..KILLS {
         let before = stored;
@@ -122,23 +122,32 @@ async fn twenty_kills_lose_repeat_and_reorder_nothing() {
 }
 
 #[tokio::test]
-async fn crashes_of_either_server_lose_repeat_and_reorder_nothing() {
-    let mut world = World::begin("crashes").await;
-    let mut rewound = 0;
-    for _ in 0..CRASHES {
-        world.live_for_a_while().await;
-        let before = confirmed(&world.client().await).await;
-        world.postgres.kill().await.unwrap();
-        world.postgres.restart().await.unwrap();
-        rewound += usize::from(confirmed(&world.client().await).await < before);
+async fn crashes_and_restarts_of_either_server_lose_repeat_and_reorder_nothing() {
+    for binaries in versions() {
+        println!("Postgres {}", binaries.version);
+        let mut world = World::begin("crashes", binaries).await;
+        let mut rewound = 0;
+        for _ in 0..CRASHES {
+            world.live_for_a_while().await;
+            let before = confirmed(&world.client().await).await;
+            world.postgres.kill().await.unwrap();
+            world.postgres.restart().await.unwrap();
+            rewound += usize::from(confirmed(&world.client().await).await < before);
 
+            world.live_for_a_while().await;
+            world.broker.kill().await.unwrap();
+            world.broker.restart().await.unwrap();
+        }
+        assert!(rewound > 0, "the slot never went back");
         world.live_for_a_while().await;
-        world.broker.kill().await.unwrap();
         world.broker.restart().await.unwrap();
+        // In good order: the server waits for the daemon, under load, and must not wait for ever.
+        world.live_for_a_while().await;
+        world.postgres.restart().await.unwrap();
+        wait::until("the daemon delivers", async || world.daemon.look().await).await;
+        assert!(world.daemon.failures() >= CRASHES, "the crashes went unnoticed: {}", world.daemon.log());
+        world.assert_nothing_happened().await;
     }
-    assert!(rewound > 0, "the slot never went back");
-    assert!(world.daemon.failures() >= CRASHES, "the crashes went unnoticed: {}", world.daemon.log());
-    world.assert_nothing_happened().await;
 }
 
 async fn confirmed(client: &Client) -> walpost::lsn::Lsn {

@@ -17,6 +17,7 @@ struct World {
     client: Client,
     witness: Witness,
     reader: Reader,
+    settings: Settings,
     daemon: Daemon,
     _broker: PrivateNats,
 }
@@ -34,7 +35,7 @@ impl World {
         let witness = Witness::begin(&client, name).await;
         let daemon = settings.lead().await;
         let reader = Reader::connect(&broker.url(), "OUTBOX").await;
-        Self { name: name.to_owned(), client, witness, reader, daemon, _broker: broker }
+        Self { name: name.to_owned(), client, witness, reader, settings, daemon, _broker: broker }
     }
 
     async fn execute(&self, sql: &str) {
@@ -249,6 +250,27 @@ async fn only_rows_of_the_table_of_that_name_are_events() {
         let ids: Vec<&str> = stored.iter().map(|stored| stored.header("Nats-Msg-Id")).collect();
         assert_eq!(ids, ["a", "b", "c", "d", "e"]);
         assert_eq!(world.daemon.status().await.unwrap()["rows"]["ignored"], 3);
+        world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_is_made_while_events_flow_is_known_from_the_next_start_on() {
+    let table = "CREATE TABLE outbox (id text PRIMARY KEY, aggregate_type text, aggregate_id text, event_type text,
+                                      payload jsonb)";
+    let event = |id: &str| format!("INSERT INTO outbox VALUES ('{id}', 'order', '1', 'placed', '{{}}')");
+    for server in shared_postgres().await {
+        let mut world = World::begin(server, "tables_new_type", table, &[]).await;
+        world.execute(&event("a")).await;
+        world.delivered().await;
+        world.execute("CREATE TYPE kind AS ENUM ('placed')").await;
+        world.execute("ALTER TABLE outbox ALTER COLUMN event_type TYPE kind USING event_type::kind").await;
+        world.execute(&event("b")).await;
+        assert_eq!(world.daemon.ended().await, 1);
+        let log = world.daemon.log();
+        assert!(log.contains("column \"event_type\" (event_type) is of a type that cannot be read"), "{log}");
+        world.daemon = world.settings.lead().await;
+        assert_eq!(bodies(&world.delivered().await), [("a", "{}"), ("b", "{}")]);
         world.end().await;
     }
 }

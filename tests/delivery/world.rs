@@ -35,7 +35,13 @@ pub(crate) async fn newest() -> &'static PrivatePostgres {
 
 /// A Postgres of one's own, of the newest version.
 pub(crate) async fn own_postgres(settings: &[(&str, &str)]) -> PrivatePostgres {
-    let options = settings.iter().fold(PostgresOptions::default(), |all, (name, value)| all.setting(*name, *value));
+    own_postgres_of(versions().remove(0), settings).await
+}
+
+/// A Postgres of one's own.
+pub(crate) async fn own_postgres_of(binaries: PostgresBinaries, settings: &[(&str, &str)]) -> PrivatePostgres {
+    let options = PostgresOptions::default().binaries(binaries);
+    let options = settings.iter().fold(options, |all, (name, value)| all.setting(*name, *value));
     PrivatePostgres::start(options).await.unwrap()
 }
 
