@@ -85,7 +85,12 @@ impl Intake {
         if self.mapping.table.is_for(relation) {
             let binding = Binding::bind(&self.mapping, relation, &self.base_types)?;
             self.outbox = Some(Table { relation_id: relation.id, binding });
-        } else if self.foreign.insert(relation.id) {
+            self.foreign.remove(&relation.id);
+            return Ok(());
+        }
+        // It may have been the outbox until it was renamed.
+        self.outbox.take_if(|table| table.relation_id == relation.id);
+        if self.foreign.insert(relation.id) {
             tracing::warn!(
                 table = %format_args!("{}.{}", relation.namespace, relation.name),
                 "the publication holds a table that is not the outbox; its rows are ignored",

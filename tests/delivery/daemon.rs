@@ -1,0 +1,212 @@
+//! The program under test: its configuration, its life, and what it says of itself.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::Stdio,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::{Child, Command},
+    time::timeout,
+};
+use uuid::Uuid;
+
+use crate::wait;
+
+/// How long a stop in good order may take: the promise of the contract.
+pub(crate) const STOP_BOUND: Duration = Duration::from_secs(10);
+/// How long a command that ends by itself may take here.
+const COMMAND_BOUND: Duration = Duration::from_secs(60);
+
+/// A configuration, by environment variables without their prefix.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    /// For these two servers; everything else by default.
+    pub(crate) fn new(postgres_url: &str, nats_url: &str) -> Self {
+        Self(BTreeMap::new())
+            .with("POSTGRES_URL", postgres_url)
+            .with("NATS_URL", nats_url)
+            .with("ADMIN_LISTEN", &free_address().to_string())
+            .with("LOG_FORMAT", "json")
+    }
+
+    /// With one more variable, or another value for it.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(format!("WALPOST_{name}"), value.to_owned());
+        self
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Answer {
+        let folder = tempfile::tempdir().unwrap();
+        let output = self.command(arguments, &folder).output();
+        let output = timeout(COMMAND_BOUND, output).await;
+        let output = output.unwrap_or_else(|_| panic!("{arguments:?} did not end")).unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Answer { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Runs `walpost setup`, which must do it all.
+    pub(crate) async fn set_up(&self) -> String {
+        let answer = self.run(&["setup"]).await;
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        answer.stdout
+    }
+
+    /// Starts `walpost run`.
+    pub(crate) fn start(&self) -> Daemon {
+        self.start_with(&["run"])
+    }
+
+    /// Starts a command that goes on until it is stopped.
+    pub(crate) fn start_with(&self, arguments: &[&str]) -> Daemon {
+        let folder = tempfile::tempdir().unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let child = self.command(arguments, &folder).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let admin = self.0.get("WALPOST_ADMIN_LISTEN").unwrap().parse().unwrap();
+        Daemon { child, admin, folder }
+    }
+
+    /// Starts `walpost run` and waits until it delivers.
+    pub(crate) async fn lead(&self) -> Daemon {
+        let mut daemon = self.start();
+        daemon.until_ready().await;
+        daemon
+    }
+
+    fn command(&self, arguments: &[&str], folder: &TempDir) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_walpost"));
+        command.args(arguments).current_dir(folder.path()).env_clear().envs(&self.0).kill_on_drop(true);
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The exit code; none if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// Data.
+    pub(crate) stdout: String,
+    /// Everything else.
+    pub(crate) stderr: String,
+}
+
+/// A `walpost run`. Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    admin: SocketAddr,
+    folder: TempDir,
+}
+
+impl Daemon {
+    /// Waits until it says that it delivers.
+    pub(crate) async fn until_ready(&mut self) {
+        let ready = wait::some("walpost leads", async || match self.exit_code() {
+            Some(code) => Some(Err(code)),
+            None => self.get("/ready").await.filter(|page| page.code == 200).map(Ok),
+        });
+        let ended = ready.await.err();
+        assert_eq!(ended, None, "walpost ended: {}", self.log());
+    }
+
+    /// `/status`, if the port answers.
+    pub(crate) async fn status(&self) -> Option<Value> {
+        self.get("/status").await.map(|page| serde_json::from_str(&page.body).unwrap())
+    }
+
+    /// One page of the admin port, if it answers.
+    pub(crate) async fn get(&self, path: &str) -> Option<Page> {
+        let mut socket = TcpStream::connect(self.admin).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        socket.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.ok()?;
+        Page::parse(&answer)
+    }
+
+    /// The exit code, once it has ended by itself.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().unwrap()?;
+        Some(status.code().unwrap_or_else(|| panic!("walpost was ended by a signal: {status}")))
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn ended(&mut self) -> i32 {
+        wait::some("walpost ends", async || self.exit_code()).await
+    }
+
+    /// SIGTERM; the exit code.
+    pub(crate) async fn terminate(mut self) -> i32 {
+        self.signal(Signal::SIGTERM);
+        let ended = timeout(STOP_BOUND, self.child.wait()).await;
+        let status = ended.unwrap_or_else(|_| panic!("no end within {STOP_BOUND:?}: {}", self.log())).unwrap();
+        status.code().unwrap_or_else(|| panic!("{status}: {}", self.log()))
+    }
+
+    /// SIGKILL; gone on return.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// The most memory that it ever had resident, in KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Everything it has written to standard error.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().unwrap().try_into().unwrap())
+    }
+}
+
+/// An answer of the admin port.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The HTTP status.
+    pub(crate) code: u16,
+    /// The header lines.
+    pub(crate) head: String,
+    /// The body.
+    pub(crate) body: String,
+}
+
+impl Page {
+    fn parse(answer: &str) -> Option<Self> {
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let code = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Self { code, head: head.to_owned(), body: body.to_owned() })
+    }
+}
+
+/// An address on which nobody listens now; below the ports from which the private servers take theirs.
+pub(crate) fn free_address() -> SocketAddr {
+    let candidate = || SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000 + Uuid::new_v4().as_fields().1 % 6_000));
+    let mut candidates = std::iter::repeat_with(candidate).take(100);
+    candidates.find(|address| TcpListener::bind(address).is_ok()).unwrap()
+}

@@ -1,0 +1,256 @@
+//! What an operator gets wrong, each with one message that says what is wrong and what to do, and no secret in it.
+
+use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use walpost::sandbox::servers::{NatsOptions, PostgresOptions, PrivateNats, PrivatePostgres};
+
+use crate::{
+    daemon::{Settings, free_address},
+    stream::Reader,
+    wait,
+    world::{connect, database, nats, newest, own_postgres},
+};
+
+/// A password that must be seen nowhere.
+const CANARY: &str = "canary-hush";
+
+/// Statements that make everything in Postgres that is needed, in the order of `walpost setup`.
+const COMPLETE: &str = "
+    CREATE TABLE outbox (id uuid PRIMARY KEY, aggregate_type text, aggregate_id text, event_type text, payload jsonb);
+    CREATE PUBLICATION walpost FOR TABLE outbox WITH (publish = 'insert');";
+
+/// Runs `walpost run`, which must end by itself with this code and say exactly one thing, with these lines in it.
+async fn assert_run_fails(settings: &Settings, code: i32, lines: &[&str]) {
+    assert_fails(settings, &["run"], code, lines).await;
+}
+
+async fn assert_fails(settings: &Settings, arguments: &[&str], code: i32, lines: &[&str]) {
+    let answer = settings.run(arguments).await;
+    println!("{}", answer.stderr);
+    assert_eq!((answer.code, answer.stdout.as_str()), (Some(code), ""), "{}", answer.stderr);
+    // Lines of JSON are the log; everything else is for the operator.
+    let told: Vec<&str> = answer.stderr.lines().filter(|line| !line.starts_with('{')).collect();
+    assert_eq!(told.iter().filter(|line| line.starts_with("error:")).count(), 1, "{}", answer.stderr);
+    for line in lines {
+        assert!(told.iter().any(|told| told.starts_with(line)), "no line {line:?}: {}", answer.stderr);
+    }
+    assert!(told.iter().any(|line| line.trim_start().starts_with("hint:")), "nothing to do: {}", answer.stderr);
+    assert!(!answer.stderr.contains("canary"), "{}", answer.stderr);
+}
+
+/// A database with table and publication, and settings for it.
+async fn complete(name: &str, broker: &PrivateNats) -> Settings {
+    let url = database(newest().await, name).await;
+    connect(&url).await.batch_execute(COMPLETE).await.unwrap();
+    Settings::new(&url, &broker.url()).with("POSTGRES_SLOT", name)
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_without_showing_it() {
+    let postgres = PrivatePostgres::start(PostgresOptions::default().scram("right")).await.unwrap();
+    let url = postgres.url_with_password("postgres", CANARY, "postgres");
+    let settings = Settings::new(&url, "nats://127.0.0.1:1");
+    for command in ["run", "setup"] {
+        let lines = [
+            "error: Postgres: password authentication failed for user \"postgres\" (SQLSTATE 28P01)",
+            "hint: the password is wrong, missing or expired: check postgres.url",
+        ];
+        assert_fails(&settings, &[command], 1, &lines).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_told_by_its_address() {
+    let unknown = Settings::new(&format!("postgres://app:{CANARY}@nowhere.invalid:5433/app"), "nats://127.0.0.1:1");
+    let lines = [
+        "error: cannot connect to Postgres (nowhere.invalid:5433: the host name cannot be resolved",
+        "hint: the host name is unknown here: check postgres.url",
+    ];
+    assert_run_fails(&unknown, 1, &lines).await;
+
+    let refused = free_address();
+    let settings = Settings::new(&format!("postgres://app:{CANARY}@{refused}/app"), "nats://127.0.0.1:1");
+    let lines = [
+        &*format!("error: cannot connect to Postgres ({refused}: Connection refused"),
+        "hint: nothing listens there: check host and port in postgres.url",
+    ];
+    assert_run_fails(&settings, 1, &lines).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_cannot_be_used_is_told() {
+    let url = database(newest().await, "errors_broker").await;
+    let refused = free_address();
+    let settings = Settings::new(&url, &format!("nats://app:{CANARY}@{refused}"));
+    let hint = "hint: check that nats.url is right and that the server runs and can be reached from here";
+    assert_run_fails(&settings, 1, &["error: cannot connect to NATS", hint]).await;
+
+    let broker = PrivateNats::start(NatsOptions::default().login("app", "right")).await.unwrap();
+    let address = broker.url().replace("nats://", "");
+    let settings = Settings::new(&url, &format!("nats://app:{CANARY}@{address}"));
+    let hint = "hint: NATS refuses the login: check creds_file, nkey, user, password or token under [nats]";
+    assert_run_fails(&settings, 1, &["error: cannot connect to NATS: authorization violation", hint]).await;
+}
+
+#[tokio::test]
+async fn a_server_without_logical_log_is_told_with_everything_else_that_is_missing() {
+    let (postgres, broker) = (own_postgres(&[("wal_level", "replica")]).await, nats().await);
+    let settings = Settings::new(&postgres.url(), &broker.url());
+    let lines = [
+        "error: cannot start: 5 things are missing or do not fit",
+        "  wal_level is replica, logical decoding needs logical",
+        "    hint: run `ALTER SYSTEM SET wal_level = logical;` and restart Postgres",
+    ];
+    assert_run_fails(&settings, 1, &lines).await;
+    let lines = ["error: setup cannot go on", "  wal_level is replica, logical decoding needs logical"];
+    assert_fails(&settings, &["setup"], 1, &lines).await;
+}
+
+#[tokio::test]
+async fn on_a_fresh_database_all_that_is_missing_is_told_at_once() {
+    let broker = nats().await;
+    let url = database(newest().await, "errors_fresh").await;
+    let settings = Settings::new(&url, &broker.url()).with("POSTGRES_SLOT", "errors_fresh");
+    let lines = [
+        "error: cannot start: 4 things are missing or do not fit",
+        "  table public.outbox does not exist",
+        "  publication \"walpost\" does not exist",
+        "  replication slot \"errors_fresh\" does not exist",
+        "  stream \"OUTBOX\" does not exist",
+        "    hint: run `walpost setup`, which creates it",
+    ];
+    assert_run_fails(&settings, 1, &lines).await;
+    settings.set_up().await;
+    assert_eq!(settings.lead().await.terminate().await, 0);
+
+    // And one by one.
+    let client = connect(&url).await;
+    for (sql, told) in [
+        ("DROP PUBLICATION walpost", "  publication \"walpost\" does not exist"),
+        ("SELECT pg_drop_replication_slot('errors_fresh')", "  replication slot \"errors_fresh\" does not exist"),
+    ] {
+        client.batch_execute(sql).await.unwrap();
+        let lines =
+            ["error: cannot start: one thing is missing or does not fit", told, "    hint: run `walpost setup`"];
+        assert_run_fails(&settings, 1, &lines).await;
+        settings.set_up().await;
+    }
+}
+
+#[tokio::test]
+async fn all_columns_that_a_table_lacks_are_told_at_once() {
+    let broker = nats().await;
+    let settings = complete("errors_columns", &broker).await;
+    settings.set_up().await;
+    let url = newest().await.url_for("postgres", "errors_columns");
+    connect(&url).await.batch_execute("ALTER TABLE outbox DROP aggregate_type, DROP payload").await.unwrap();
+    let lines = [
+        "error: cannot start: one thing is missing or does not fit",
+        "  table public.outbox cannot be read as an outbox: column \"aggregate_type\" (aggregate_type) is missing; column \
+         \"payload\" (payload) is missing; the table has id, aggregate_id, event_type",
+        "    hint: name the table's own columns under [outbox.columns], or change the table",
+    ];
+    assert_run_fails(&settings, 1, &lines).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_fit_is_told() {
+    let broker = nats().await;
+    let settings = complete("errors_stream", &broker).await;
+    settings.set_up().await;
+    let reader = Reader::connect(&broker.url(), "OTHER").await;
+    reader.create(Config { subjects: vec!["other.>".into()], ..Config::default() }).await;
+    let lines = [
+        "error: cannot start: 2 things are missing or do not fit",
+        "  stream \"OTHER\" does not take subject \"outbox.>\"",
+        "    hint: add \"outbox.>\" to the subjects of the stream",
+        "  stream \"OTHER\" does not take subject \"outbox_dlq.>\"",
+    ];
+    assert_run_fails(&settings.clone().with("NATS_STREAM", "OTHER"), 1, &lines).await;
+
+    let subjects = vec!["queue.>".into(), "queue_dlq.>".into()];
+    let reader = Reader::connect(&broker.url(), "QUEUE").await;
+    reader.create(Config { subjects, retention: RetentionPolicy::WorkQueue, ..Config::default() }).await;
+    let queue = settings.with("NATS_STREAM", "QUEUE").with("NATS_SUBJECT", "queue.{event_type}");
+    let lines = [
+        "error: cannot start",
+        "  stream \"QUEUE\" removes messages once they are consumed; walpost needs limits retention",
+    ];
+    assert_run_fails(&queue, 1, &lines).await;
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_refused_before_anything_is_touched() {
+    let broker = nats().await;
+    let url = database(newest().await, "errors_key").await;
+    let settings = Settings::new(&url, &broker.url()).with("POSTGRES_SLOT", "errors_key").with("NATS_STREEM", "X");
+    for command in [&["run"][..], &["run", "--setup"], &["setup"]] {
+        let lines = [
+            "error: 1 problem in the configuration",
+            "  WALPOST_NATS_STREEM: unknown variable",
+            "    hint: did you mean `WALPOST_NATS_STREAM`?",
+        ];
+        assert_fails(&settings, command, 2, &lines).await;
+    }
+    assert_eq!(settings.run(&["run"]).await.stderr.lines().count(), 3, "it did more than refuse");
+    let found = connect(&url).await.query_one("SELECT to_regclass('outbox') IS NULL", &[]).await.unwrap();
+    assert!(found.get::<_, bool>(0), "the table was made");
+}
+
+#[tokio::test]
+async fn a_slot_that_another_walpost_uses_is_told_and_free_again_after_its_end() {
+    let broker = nats().await;
+    let settings = complete("errors_busy", &broker).await;
+    settings.set_up().await;
+    let first = settings.lead().await;
+    let second = settings.clone().with("ADMIN_LISTEN", &free_address().to_string());
+    let lines = [
+        "error: Postgres: replication slot \"errors_busy\" is active for PID",
+        "hint: another connection reads from this slot, as a second walpost does while it stands by",
+    ];
+    assert_run_fails(&second, 1, &lines).await;
+    assert_eq!(first.terminate().await, 0);
+    assert_eq!(second.lead().await.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn another_cluster_than_the_one_that_fed_the_stream_is_refused() {
+    let broker = nats().await;
+    let settings = complete("errors_cluster", &broker).await.with("POSTGRES_SLOT", "walpost_of_either");
+    let other = own_postgres(&[]).await;
+    let elsewhere = Settings::new(&other.url(), &broker.url()).with("POSTGRES_SLOT", "walpost_of_either");
+    let event = "INSERT INTO outbox VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
+    let reader = Reader::connect(&broker.url(), "OUTBOX").await;
+    for (settings, url) in
+        [(&settings, newest().await.url_for("postgres", "errors_cluster")), (&elsewhere, other.url())]
+    {
+        settings.set_up().await;
+        connect(&url).await.batch_execute(event).await.unwrap();
+    }
+    let daemon = settings.lead().await;
+    wait::until("the event is stored", async || reader.last_sequence().await == 1).await;
+    assert_eq!(daemon.terminate().await, 0);
+    let lines = [
+        "error: the stream was written from another database cluster (system ",
+        "hint: point [postgres] url at the cluster that fed the stream, or [nats] stream at a new stream",
+    ];
+    assert_run_fails(&elsewhere, 1, &lines).await;
+    assert_eq!(reader.last_sequence().await, 1);
+}
+
+#[tokio::test]
+async fn a_fault_while_delivering_is_told_in_the_same_way() {
+    let broker = nats().await;
+    let settings = complete("errors_later", &broker).await;
+    settings.set_up().await;
+    let client = connect(&newest().await.url_for("postgres", "errors_later")).await;
+    let mut daemon = settings.lead().await;
+    client.batch_execute("ALTER TABLE outbox DROP payload").await.unwrap();
+    let event = "INSERT INTO outbox VALUES (gen_random_uuid(), 'order', '1', 'canary')";
+    client.batch_execute(event).await.unwrap();
+    assert_eq!(daemon.ended().await, 1);
+    let log = daemon.log();
+    let told = "caused by: table public.outbox cannot be read as an outbox: column \"payload\" (payload) is missing";
+    assert!(log.contains("error: delivery broke off, and goes on at the next start where it stopped\n"), "{log}");
+    assert!(log.contains(told) && log.contains("\nhint: name the table's own columns under [outbox.columns]"), "{log}");
+    assert!(!log.contains("canary"), "{log}");
+}

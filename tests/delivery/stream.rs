@@ -1,0 +1,105 @@
+//! The stream as a consumer could see it: every message, asked of the stream's leader.
+
+use std::collections::BTreeMap;
+
+use async_nats::jetstream::{
+    self, Context,
+    stream::{Config, Stream},
+};
+use futures_util::{StreamExt, TryStreamExt};
+
+/// How many questions are under way at once.
+const AT_ONCE: usize = 64;
+
+/// A stream on a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    jetstream: Context,
+    name: String,
+}
+
+/// A stored message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Its sequence.
+    pub(crate) sequence: u64,
+    /// Its subject.
+    pub(crate) subject: String,
+    /// Its headers; a name that occurs twice has its values joined by a line end.
+    pub(crate) headers: BTreeMap<String, String>,
+    /// Its body.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reader {
+    /// The stream of this name.
+    pub(crate) async fn connect(url: &str, name: &str) -> Self {
+        let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(url).await.unwrap();
+        Self { jetstream: jetstream::new(client), name: name.to_owned() }
+    }
+
+    /// Makes the stream.
+    pub(crate) async fn create(&self, config: Config) {
+        let config = Config { name: self.name.clone(), ..config };
+        Box::pin(self.jetstream.create_stream(config)).await.unwrap();
+    }
+
+    /// Changes the stream's settings.
+    pub(crate) async fn update(&self, change: impl FnOnce(&mut Config)) {
+        let mut config = self.stream().await.cached_info().config.clone();
+        change(&mut config);
+        Box::pin(self.jetstream.update_stream(config)).await.unwrap();
+    }
+
+    /// The sequence of the last message; 0 without one.
+    pub(crate) async fn last_sequence(&self) -> u64 {
+        self.stream().await.cached_info().state.last_sequence
+    }
+
+    /// How many messages it holds.
+    pub(crate) async fn count(&self) -> u64 {
+        self.stream().await.cached_info().state.messages
+    }
+
+    /// All messages, in order; none may be missing.
+    pub(crate) async fn all(&self) -> Vec<Stored> {
+        let last = self.last_sequence().await;
+        self.some(1..=last).await
+    }
+
+    /// The messages of these sequences.
+    pub(crate) async fn some(&self, sequences: impl IntoIterator<Item = u64>) -> Vec<Stored> {
+        let stream = self.stream().await;
+        let question = |sequence| {
+            let stream = &stream;
+            Box::pin(async move { stream.get_raw_message(sequence).await.map(Stored::from) })
+        };
+        let answers = futures_util::stream::iter(sequences).map(question).buffered(AT_ONCE);
+        answers.try_collect().await.unwrap()
+    }
+
+    async fn stream(&self) -> Stream {
+        Box::pin(self.jetstream.get_stream(&self.name)).await.unwrap()
+    }
+}
+
+impl From<jetstream::message::StreamMessage> for Stored {
+    fn from(message: jetstream::message::StreamMessage) -> Self {
+        let values = |values: &Vec<async_nats::HeaderValue>| {
+            values.iter().map(|value| value.as_str()).collect::<Vec<_>>().join("\n")
+        };
+        Self {
+            sequence: message.sequence,
+            subject: message.subject.to_string(),
+            headers: message.headers.iter().map(|(name, all)| (name.to_string(), values(all))).collect(),
+            body: message.payload.to_vec(),
+        }
+    }
+}
+
+impl Stored {
+    /// The value of a header that it must have.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).unwrap_or_else(|| panic!("message {} has no {name}", self.sequence))
+    }
+}
