@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use comfy_table::presets::NOTHING;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use super::audit::Findings;
@@ -48,7 +48,7 @@ impl Verdict {
     pub(super) fn table(&self) -> String {
         let found = &self.findings;
         let mut table = Table::new();
-        table.load_style(NOTHING);
+        table.load_style(UTF8_BORDERS_ONLY);
         let rolled_back =
             format!("stored and not committed ({} were rolled back on purpose)", grouped(self.rolled_back));
         for (name, count, meaning) in [
