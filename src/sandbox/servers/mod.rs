@@ -30,6 +30,7 @@ mod port;
 mod postgres;
 mod process;
 mod process_tree;
+mod program;
 mod readiness;
 mod reaper;
 
@@ -37,3 +38,4 @@ pub use binaries::{NatsBinary, Places, PostgresBinaries};
 pub use error::ServerError;
 pub use nats::{NatsOptions, NatsTls, PrivateNats, SyncInterval};
 pub use postgres::{PostgresAuth, PostgresOptions, PrivatePostgres, StopMode};
+pub use program::{End, GuardedFolder, PrivateProgram, ProgramOptions};

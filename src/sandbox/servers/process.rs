@@ -51,6 +51,17 @@ pub(super) struct Launch<'a> {
     pub(super) identity: &'a Identity,
     /// How it is ended when nobody wants it any more.
     pub(super) farewell: Farewell,
+    /// What it finds in its environment.
+    pub(super) environment: Environment,
+}
+
+/// The environment of a process.
+#[derive(Clone, Debug)]
+pub(super) enum Environment {
+    /// Ours, without what would change how a server behaves.
+    Inherited,
+    /// These variables and no others.
+    Only(Vec<(OsString, OsString)>),
 }
 
 /// The signal that ends a process which nobody wants any more: sent on drop, and first by the guard.
@@ -96,6 +107,9 @@ impl Process {
         command.args(["-c", LAUNCHER, "walpost-launcher", signal]).arg(launch.log).arg(&launch.program);
         command.args(launch.arguments).current_dir(reaper.folder()).process_group(0);
         command.stdin(Stdio::null()).stdout(reaper.registration()?).stderr(Stdio::null());
+        if let Environment::Only(variables) = launch.environment {
+            command.env_clear().envs(variables);
+        }
         // English messages, because they are read; UTC, because looking for the machine's zone takes initdb long.
         command.env("LC_ALL", "C").env("TZ", "UTC");
         for name in FOREIGN_SETTINGS {

@@ -20,7 +20,7 @@ use super::binaries::{NatsBinary, Places};
 use super::error::ServerError;
 use super::identity::Identity;
 use super::log::ServerLog;
-use super::process::{Farewell, Launch, Process};
+use super::process::{Environment, Farewell, Launch, Process};
 use super::readiness::{NotReady, Starting, misbehaved};
 use super::reaper::Reaper;
 use super::{folder, port};
@@ -253,6 +253,7 @@ impl PrivateNats {
             log: self.log.path(),
             identity: &Identity::Own,
             farewell: Farewell::Kill,
+            environment: Environment::Inherited,
         };
         Process::launch(&self.reaper, launch)
     }

@@ -15,7 +15,7 @@ use crate::sandbox::servers::error::ServerError;
 use crate::sandbox::servers::folder;
 use crate::sandbox::servers::identity::Identity;
 use crate::sandbox::servers::log::ServerLog;
-use crate::sandbox::servers::process::{Farewell, Launch, Process, describe};
+use crate::sandbox::servers::process::{Environment, Farewell, Launch, Process, describe};
 use crate::sandbox::servers::readiness::misbehaved;
 use crate::sandbox::servers::reaper::Reaper;
 
@@ -186,7 +186,8 @@ impl Cluster {
         farewell: Farewell,
     ) -> Result<Process, ServerError> {
         let program = self.binaries.program(program);
-        Process::launch(reaper, Launch { program, arguments, log: self.log.path(), identity: &self.identity, farewell })
+        let (log, identity, environment) = (self.log.path(), &self.identity, Environment::Inherited);
+        Process::launch(reaper, Launch { program, arguments, log, identity, farewell, environment })
     }
 }
 
