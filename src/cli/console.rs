@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::builder::styling::{AnsiColor, Style};
+use terminal_size::Width;
 
 use super::Failure;
 use crate::telemetry::log::Terminal;
@@ -67,6 +68,21 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Whether a person may be looking.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+
+    /// Whether colours are welcome.
+    pub(super) fn is_coloured(&self) -> bool {
+        self.is_coloured
+    }
+
+    /// How many characters fit in a line of the terminal; a common width where there is none.
+    pub(super) fn width(&self) -> usize {
+        terminal_size::terminal_size().map_or(DEFAULT_WIDTH, |(Width(columns), _)| columns.into())
+    }
+
     /// `text` in `ink`, or plain if the stream takes no colour.
     pub(super) fn paint(&self, ink: Ink, text: impl fmt::Display) -> String {
         if self.is_coloured {
@@ -127,6 +143,9 @@ fn is_coloured(environment: &[(OsString, OsString)], is_terminal: bool) -> bool 
     }
     is_terminal && variable("TERM") != Some(OsStr::new("dumb"))
 }
+
+/// The width of a line where no terminal says otherwise.
+const DEFAULT_WIDTH: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -93,7 +93,7 @@ fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Con
             let _log = log::install(&loaded.config.log, console.log_terminal())?;
             setup::run(args, &loaded.config, console)
         }
-        Command::Sandbox(_) => Err(Failure::new("`walpost sandbox` is not built yet")),
+        Command::Sandbox(args) => sandbox::run(args, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Check }) => config::check(&load()?, console),
     }

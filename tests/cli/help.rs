@@ -57,7 +57,7 @@ fn wrong_usage_is_told_on_standard_error() {
         &["config"],
         &["fly"],
         &["run", "--fast"],
-        &["sandbox", "--rate", "0"],
+        &["sandbox", "--rate", "fast"],
         &["config", "show", "--format", "xml"],
     ] {
         let answer = Walpost::new(arguments).run();
