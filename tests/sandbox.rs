@@ -5,17 +5,22 @@
 use std::{
     cell::RefCell,
     fs,
-    io::{self, Write},
+    io::{self, BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
     path::PathBuf,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use async_nats::jetstream;
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use walpost::sandbox::{
     SandboxError, SandboxOptions, Show, Verdict, run,
@@ -131,35 +136,98 @@ fn assert_nothing_is_left(folders: &[PathBuf]) {
     assert_eq!(processes_in(folders), []);
 }
 
-#[tokio::test]
-async fn all_events_arrive_once_and_in_order_and_the_last_line_says_so() {
-    let mut out = Vec::new();
-    let running = Box::pin(run(options(Some(300), "max"), CancellationToken::new(), &mut out));
-    let verdict = timeout(SOON, running).await.unwrap().unwrap();
-    let output = String::from_utf8(out).unwrap();
-    assert!(verdict.is_clean(), "{output}");
+/// `walpost sandbox` with its standard output in a pipe, in a process group of its own as in a terminal.
+fn sandbox(arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_walpost"));
+    command.arg("sandbox").args(arguments).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+/// Reads until events flow; all that was read.
+fn read_until_events_flow(lines: &mut impl Iterator<Item = io::Result<String>>) -> String {
+    let mut output = String::new();
+    for line in lines {
+        output.push_str(&line.unwrap());
+        output.push('\n');
+        if output.contains(EVENTS_FLOW) {
+            return output;
+        }
+    }
+    panic!("ended before anything flowed:\n{output}");
+}
+
+/// Ctrl-C: the terminal sends the signal to the whole group.
+fn interrupt(child: &Child) {
+    killpg(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+}
+
+#[test]
+fn all_events_arrive_once_and_in_order_and_the_last_line_says_so() {
+    let output = sandbox(&["--events", "300", "--rate", "0"]).wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
     let last = "verdict: 300 committed, 300 stored, 0 lost, 0 duplicated, 0 out of order";
-    assert_eq!(output.lines().last(), Some(last));
-    assert!(verdict.latency.is_some() && verdict.rolled_back > 0, "{output}");
-    assert!(!output.contains('\x1b'), "escapes without a terminal");
+    assert_eq!(text.lines().last(), Some(last));
+    assert!(!text.contains('\x1b'), "escapes without a terminal");
+}
+
+#[test]
+fn an_interrupt_in_the_middle_still_gives_a_verdict_and_leaves_nothing() {
+    let mut child = sandbox(&[]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let there = folders(&read_until_events_flow(&mut lines));
+    assert!(there.iter().all(|folder| folder.exists()));
+    assert!(processes_in(&there).len() > 5 || !fs::exists("/proc/self").unwrap());
+    interrupt(&child);
+    let last = lines.last().unwrap().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{last}");
+    assert!(last.starts_with("verdict: ") && last.contains("0 lost, 0 duplicated"), "{last}");
+    assert_nothing_is_left(&there);
 }
 
 #[tokio::test]
-async fn a_stop_in_the_middle_still_gives_a_verdict_and_leaves_nothing() {
+async fn a_second_interrupt_ends_it_at_once_and_leaves_nothing() {
+    let mut child = sandbox(&[]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let there = folders(&read_until_events_flow(&mut lines));
+    // Without walpost's help the first one cannot be over before the second comes.
+    for (pid, _) in processes_in(&there).iter().filter(|(_, line)| line.ends_with("walpost run ")) {
+        kill(Pid::from_raw(*pid), Signal::SIGSTOP).unwrap();
+    }
+    interrupt(&child);
+    // A signal that comes twice before it is looked at counts once.
+    let ending = async {
+        loop {
+            sleep(Duration::from_millis(100)).await;
+            match child.try_wait().unwrap() {
+                Some(status) => return status,
+                None => interrupt(&child),
+            }
+        }
+    };
+    assert_eq!(timeout(SOON, ending).await.unwrap().code(), Some(1));
+    // The guards clean up, and nobody waits for them.
+    timeout(SOON, async {
+        while there.iter().any(|folder| folder.exists()) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_nothing_is_left(&there);
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_still_gives_a_verdict() {
     let stop = CancellationToken::new();
-    let mut there = Vec::new();
-    let (outcome, output) = run_until_events_flow(&stop, async |output: &str| {
-        there = folders(output);
-        assert!(there.iter().all(|folder| folder.exists()));
-        assert!(processes_in(&there).len() > 5 || !fs::exists("/proc/self").unwrap());
+    let (outcome, output) = run_until_events_flow(&stop, async |_: &str| {
         stop.cancel();
         Next::Wait
     })
     .await;
     let verdict = outcome.unwrap().unwrap();
     assert!(verdict.is_clean() && verdict.findings.committed > 0, "{output}");
-    assert!(output.lines().last().unwrap().starts_with("verdict: "), "{output}");
-    assert_nothing_is_left(&there);
+    assert!(verdict.latency.is_some() && verdict.rolled_back > 0, "{output}");
 }
 
 #[tokio::test]
