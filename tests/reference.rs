@@ -1,0 +1,194 @@
+//! The pages under `docs/reference/`, rendered from the program and held against the committed files.
+//!
+//! After a wanted change, refresh them with `REFRESH_SNAPSHOTS=1 cargo test --test reference`, and read the difference.
+#![cfg(test)]
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use walpost::{
+    config::{Config, KEYS, Key, KeyPreset, Kind, Sources},
+    plan::Plan,
+    supervisor::Supervisor,
+    telemetry::metrics::Metrics,
+};
+
+/// What every page says about itself.
+const NOTICE: &str = "<!-- Rendered by tests/reference.rs. Change the program, not this page. -->\n";
+
+/// The commands in the order of the page, each with the file in `tests/cli/help/` that holds its help.
+const COMMANDS: [(&str, &str); 7] = [
+    ("walpost", "walpost"),
+    ("walpost run", "run"),
+    ("walpost setup", "setup"),
+    ("walpost sandbox", "sandbox"),
+    ("walpost config", "config"),
+    ("walpost config show", "config-show"),
+    ("walpost config check", "config-check"),
+];
+
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Holds a rendered page against the committed one, or replaces that.
+fn compare(page: &str, rendered: &str) {
+    let path = in_repository("docs/reference").join(page);
+    if env::var_os("REFRESH_SNAPSHOTS").is_some() {
+        fs::write(&path, rendered).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == rendered, "{} is stale: see the head of tests/reference.rs", path.display());
+}
+
+#[test]
+fn the_page_of_the_configuration_is_that_of_the_program() {
+    let mut page = format!("# Configuration\n\n{NOTICE}\n{CONFIG_INTRODUCTION}");
+    let mut section = "";
+    for key in KEYS {
+        let (of_key, _) = key.name().split_once('.').unwrap();
+        if of_key != section {
+            section = of_key;
+            write!(page, "\n## [{section}]\n\n| key | what it is | values | default |\n|---|---|---|---|\n").unwrap();
+        }
+        writeln!(page, "{}", row(key)).unwrap();
+    }
+    compare("config.md", &page);
+}
+
+/// The line of a table for one key.
+fn row(key: &Key) -> String {
+    let default = match key.preset() {
+        KeyPreset::Required => "**required**".to_owned(),
+        KeyPreset::Value(value) => format!("`{value}`"),
+        KeyPreset::Unset(meaning) => meaning.to_owned(),
+    };
+    let values = match key.kind() {
+        Kind::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        kind => kind.describe(),
+    };
+    format!("| `{}`<br>`{}` | {} | {values} | {default} |", key.name(), key.environment_name(), key.doc())
+}
+
+#[test]
+fn the_page_of_the_metrics_is_that_of_the_program() {
+    let environment = vec![("WALPOST_POSTGRES_URL".into(), "postgres://app@db/app".into())];
+    let loaded = Config::load(&Sources { environment, ..Sources::default() }).unwrap();
+    let supervisor = Supervisor::new(Plan::new(&loaded.config));
+    let text = Metrics::new(supervisor.progress(), supervisor.phase()).render().unwrap();
+
+    let mut page = format!("# Metrics\n\n{NOTICE}\n{METRICS_INTRODUCTION}");
+    for Family { name, help, unit, kind, labels } in families(&text) {
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let labels: Vec<String> =
+            labels.into_iter().map(|(label, values)| format!("`{label}`: {}", values.join(", "))).collect();
+        writeln!(page, "| `{name}{suffix}` | {kind} | {unit} | {} | {help} |", labels.join("; ")).unwrap();
+    }
+    compare("metrics.md", &page);
+}
+
+/// One metric as the text format describes it.
+#[derive(Default)]
+struct Family {
+    name: String,
+    help: String,
+    unit: String,
+    kind: String,
+    /// The values of each label, in the order of the text.
+    labels: BTreeMap<String, Vec<String>>,
+}
+
+/// The metrics in an OpenMetrics text.
+fn families(text: &str) -> Vec<Family> {
+    let mut families: Vec<Family> = Vec::new();
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name), Some(help)) => {
+                families.push(Family { name: name.to_owned(), help: help.to_owned(), ..Family::default() });
+            }
+            (Some("#"), Some("TYPE"), _, Some(kind)) => families.last_mut().unwrap().kind = kind.to_owned(),
+            (Some("#"), Some("UNIT"), _, Some(unit)) => families.last_mut().unwrap().unit = unit.to_owned(),
+            (Some("#"), ..) => {}
+            _ => learn_labels(line, families.last_mut().unwrap()),
+        }
+    }
+    families
+}
+
+/// Notes the labels of a sample. The bounds of a histogram are none that a reader would choose by, and the version is
+/// another with every release.
+fn learn_labels(sample: &str, family: &mut Family) {
+    let Some((_, rest)) = sample.split_once('{') else { return };
+    let (labels, _) = rest.split_once('}').unwrap();
+    for (label, value) in labels.split(',').filter_map(|pair| pair.split_once('=')) {
+        let value = match label {
+            "le" => continue,
+            "version" => "that of the program".to_owned(),
+            _ => format!("`{}`", value.trim_matches('"')),
+        };
+        family.labels.entry(label.to_owned()).or_default().push(value);
+    }
+}
+
+#[test]
+fn the_page_of_the_command_line_is_that_of_the_help() {
+    let mut page = format!("# Command line\n\n{NOTICE}\n{CLI_INTRODUCTION}");
+    for (command, file) in COMMANDS {
+        let help = fs::read_to_string(in_repository("tests/cli/help").join(format!("{file}.txt"))).unwrap();
+        write!(page, "\n## {command}\n\n```text\n{}\n```\n", help.trim_end()).unwrap();
+    }
+    compare("cli.md", &page);
+}
+
+#[test]
+fn no_command_is_left_out_of_the_page() {
+    let mut files: Vec<_> = fs::read_dir(in_repository("tests/cli/help"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let mut listed: Vec<_> = COMMANDS.map(|(_, file)| format!("{file}.txt")).into();
+    files.sort();
+    listed.sort();
+    assert_eq!(files, listed);
+}
+
+const CONFIG_INTRODUCTION: &str = "\
+Each setting has one name. `nats.stream` is written as `stream` under `[nats]` in the file, as `WALPOST_NATS_STREAM` in
+the environment, and as `--set nats.stream=...` on the command line. A flag wins over the environment, the environment
+over the file, the file over the default. An empty variable counts as not set.
+
+The file is `walpost.toml` in the working directory, or what `--config` or `WALPOST_CONFIG` names. Paths in it are taken
+from the file's own folder. Unknown keys are errors, and all problems are reported at once, with exit code 2, before
+anything is opened. `walpost config show` prints every setting and where it comes from; `walpost config check` only looks.
+
+A secret can stand in a file of its own: `password_file` instead of `password`. One line end at the end of it is ignored.
+";
+
+const METRICS_INTRODUCTION: &str = "\
+`GET /metrics` on the admin port (`admin.listen`, default `127.0.0.1:9464`), in the OpenMetrics text format. Counters begin
+at 0 with each process. Labels come from closed sets: no subject, key or id ever becomes one. What to alert on is in
+[the deployment guide](../guides/deploying.md#what-to-alert-on).
+
+| metric | type | unit | labels | what it is |
+|---|---|---|---|---|
+";
+
+const CLI_INTRODUCTION: &str = "\
+Data goes to standard output, everything else to standard error.
+
+| exit code | meaning |
+|---|---|
+| 0 | done; for `run`: stopped by a signal |
+| 1 | failed |
+| 2 | wrong usage or configuration; nothing was touched |
+
+SIGTERM and SIGINT end `run` in good order: it stops reading, waits up to `delivery.drain_timeout` for the broker's answers,
+confirms them to Postgres and releases the slot. In version 0.1.0 every fault ends `run` with exit code 1; start it again
+and it continues where the stream ends. The help below mentions standing by: that is [planned](../../README.md#status-and-roadmap).
+";
