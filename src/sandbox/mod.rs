@@ -1,8 +1,8 @@
 //! The sandbox: private servers to try walpost on, and a demonstration that runs on them.
 //!
-//! [`run()`] is `walpost sandbox`. An example order service ([`shop`]) writes business rows and events in the same
-//! transactions; walpost runs as a child process ([`relay`]); a consumer ([`stored`]) watches the stream. In the end the
-//! whole stream is read again and held against the table ([`ledger`], [`audit`]).
+//! [`run()`] is `walpost sandbox`. An example order service (`shop`) writes business rows and events in the same
+//! transactions; walpost runs as a child process (`relay`); a consumer (`stored`) watches the stream. In the end the
+//! whole stream is read again and held against the table (`ledger`, `audit`).
 //!
 //! Invariant: walpost is never asked whether it did well. The table says what was committed, numbers in the payloads say in
 //! which order, the stream says what was stored.

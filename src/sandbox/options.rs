@@ -27,7 +27,7 @@ pub struct Show {
     pub is_terminal: bool,
     /// Whether colours may be used.
     pub is_coloured: bool,
-    /// How many characters fit in a line.
+    /// How many characters fit in a line; 80 if that is not known. A terminal that is narrower cuts what is too long.
     pub width: usize,
 }
 
@@ -45,9 +45,7 @@ impl Rate {
     /// The fastest that is worth pacing; nothing writes a million events a second.
     const FASTEST: f64 = 1_000_000.0;
 
-    /// Events a second; none if there is no limit.
-    ///
-    /// Invariant: from [`Self::SLOWEST`] to [`Self::FASTEST`].
+    /// Events a second, from 0.1 to a million; none if there is no limit.
     #[must_use]
     pub fn per_second(self) -> Option<f64> {
         self.0

@@ -2,6 +2,7 @@
 //!
 //! All parts are at hand for whoever wants to see what happens without one of them for a while.
 
+use std::env;
 use std::os::unix::fs::symlink;
 
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub(super) struct Parts {
     pub(super) postgres: PrivatePostgres,
     /// The relay's logs, and links to the servers' folders.
     pub(super) folder: GuardedFolder,
+    /// What to type for `psql`.
+    psql: String,
 }
 
 impl Parts {
@@ -36,6 +39,7 @@ impl Parts {
 
         let begun = Instant::now();
         let name = format!("postgres {}", binaries.version);
+        let psql = psql(&binaries);
         let postgres = Box::pin(PrivatePostgres::start(PostgresOptions::default().binaries(binaries))).await?;
         screen.line(&started(&name, &format!("on port {}", postgres.port()), begun))?;
 
@@ -62,31 +66,43 @@ impl Parts {
         let begun = Instant::now();
         let relay = plan.start().await?;
         screen.line(&started("walpost run", &format!("ready, admin port {}", relay.admin_port()), begun))?;
-        Ok(Self { relay, nats, postgres, folder })
+        Ok(Self { relay, nats, postgres, folder, psql })
     }
 
     /// What a curious person may do meanwhile.
     pub(super) fn invite(&self, screen: &mut Screen<'_>) -> Result<(), SandboxError> {
-        let (postgres, nats, admin) = (self.postgres.url(), self.nats.url(), self.relay.admin_url());
+        let (nats, admin) = (self.nats.url(), self.relay.admin_url());
+        let psql = format!("{} {}", self.psql, self.postgres.url());
         let event = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload) \
                      VALUES (gen_random_uuid(), 'guest', '1', 'Hello', '{\"from\": \"me\"}')";
         let commands = [
-            ("look at the table", format!("psql {postgres}")),
+            ("look at the table", psql.clone()),
             ("listen to the events", format!("nats --server {nats} sub 'outbox.>'")),
             ("look at the stream", format!("nats --server {nats} stream view OUTBOX")),
             ("look at the numbers", format!("curl {admin}/metrics")),
             ("read the logs", format!("ls {}", self.folder.path().display())),
-            ("send one of your own", format!("psql {postgres} -c \"{}\"", event.replace('"', "\\\""))),
+            ("send one of your own", format!("{psql} -c \"{}\"", event.replace('"', "\\\""))),
         ];
         screen.blank()?;
         screen.line(&Line::of(Ink::Plain, "From another terminal you can:"))?;
         for (what, command) in commands {
-            // Not cut: it is to be copied.
-            screen.whole_line(&Line::of(Ink::Dim, format!("  {what:<21} ")).with(Ink::Accent, command))?;
+            screen.line(&Line::of(Ink::Dim, format!("  {what:<21} ")).with(Ink::Accent, command))?;
         }
+        screen.blank()?;
+        let story =
+            "Orders are placed, paid, shipped and cancelled; each change records its event in the same transaction.";
+        screen.line(&Line::of(Ink::Plain, story))?;
         screen.blank()?;
         Ok(())
     }
+}
+
+/// What to type for `psql`: its name if that is enough, else where it is beside the server.
+fn psql(binaries: &PostgresBinaries) -> String {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let beside = binaries.program("psql");
+    let is_on_path = env::split_paths(&folders).any(|folder| folder.join("psql").is_file());
+    if is_on_path || !beside.is_file() { "psql".to_owned() } else { beside.display().to_string() }
 }
 
 /// A line for a part that was started.

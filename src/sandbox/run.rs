@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::error::SandboxError;
@@ -126,10 +126,10 @@ impl<'a, 'w> Session<'a, 'w> {
             Some(end) => complaints.push(format!("walpost did not stop in order: {}", end.how)),
             None => complaints.push("walpost was told to stop and did not".to_owned()),
         }
-        if !complaints.is_empty() {
+        let findings = ledger::compare(&self.parts.postgres, &self.nats).await?;
+        if !complaints.is_empty() || !findings.is_clean() {
             complaints.push(format!("the end of walpost's log:\n{}", self.parts.relay.log_tail()));
         }
-        let findings = ledger::compare(&self.parts.postgres, &self.nats).await?;
         let latencies = &self.tally.latencies;
         let latency = [latencies.percentile(50), latencies.percentile(99), latencies.highest()];
         Ok(Verdict {
@@ -171,6 +171,7 @@ impl<'a, 'w> Session<'a, 'w> {
         let sql = self.parts.postgres.connect().await?;
         self.tally.written = self.shop.written();
         let rows = ledger::count_rows(&sql).await?;
+        let begun = Instant::now();
         while self.tally.seen() < rows {
             let turn = tokio::select! {
                 biased;
@@ -182,7 +183,7 @@ impl<'a, 'w> Session<'a, 'w> {
                 Turn::Message(message) => self.tally.arrived(&message),
                 _ => self.show(Stage::Settling)?,
             }
-            if self.tally.silence() > PATIENCE {
+            if self.tally.silence().min(begun.elapsed()) > PATIENCE {
                 let missing = rows - self.tally.seen();
                 return Ok(vec![format!(
                     "nothing arrived for {PATIENCE:?} although {missing} events were still to come"
@@ -218,10 +219,10 @@ fn print(verdict: &Verdict, screen: &mut Screen<'_>) -> Result<(), SandboxError>
     screen.blank()?;
     for detail in verdict.details() {
         for line in detail.lines() {
-            screen.whole_line(&Line::of(Ink::Bad, line))?;
+            screen.line(&Line::of(Ink::Bad, line))?;
         }
     }
     let ink = if verdict.is_clean() { Ink::Good } else { Ink::Bad };
-    screen.whole_line(&Line::of(ink, verdict.summary()))?;
+    screen.line(&Line::of(ink, verdict.summary()))?;
     Ok(())
 }

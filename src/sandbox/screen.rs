@@ -7,6 +7,13 @@ use std::io::{self, Write};
 
 use super::options::Show;
 
+/// Has the terminal cut lines that are too long (<https://vt100.net/docs/vt510-rm/DECAWM.html>): a wrapped line would take
+/// two lines of the block, whose height would no longer be known. The width may change at any time.
+const DO_NOT_WRAP: &str = "\x1b[?7l";
+
+/// Has the terminal wrap lines again.
+const WRAP: &str = "\x1b[?7h";
+
 /// What a text is for, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ink {
@@ -98,14 +105,8 @@ impl<'a> Screen<'a> {
         self.show.width
     }
 
-    /// Write a line that stays. On a terminal it is cut at its width.
-    pub(super) fn line(&mut self, line: &Line) -> io::Result<()> {
-        let width = if self.show.is_terminal { self.show.width } else { usize::MAX };
-        self.write(&[line.rendered(width, self.show.is_coloured)])
-    }
-
     /// Write a line that stays, however long it is.
-    pub(super) fn whole_line(&mut self, line: &Line) -> io::Result<()> {
+    pub(super) fn line(&mut self, line: &Line) -> io::Result<()> {
         self.write(&[line.rendered(usize::MAX, self.show.is_coloured)])
     }
 
@@ -125,7 +126,7 @@ impl<'a> Screen<'a> {
         if !self.show.is_terminal {
             return Ok(());
         }
-        let mut text = String::new();
+        let mut text = String::from(DO_NOT_WRAP);
         if self.drawn > 0 {
             text.push_str(&format!("\x1b[{}A", self.drawn));
         }
@@ -136,6 +137,7 @@ impl<'a> Screen<'a> {
             text.push('\n');
         }
         text.push_str("\x1b[0J");
+        text.push_str(WRAP);
         self.drawn = lines.len();
         self.out.write_all(text.as_bytes())?;
         self.out.flush()
@@ -172,8 +174,9 @@ mod tests {
             screen.block(&[Line::of(Ink::Plain, "one"), Line::of(Ink::Plain, "two")]).unwrap();
             screen.block(&[Line::of(Ink::Plain, "three")]).unwrap();
         });
-        let two = "\r\x1b[2Kone\n\r\x1b[2Ktwo\n\x1b[0J";
-        assert_eq!(text, format!("{two}\x1b[2A\r\x1b[2Kthree\n\x1b[0J"));
+        let first = "\r\x1b[2Kone\n\r\x1b[2Ktwo\n\x1b[0J";
+        let second = "\x1b[2A\r\x1b[2Kthree\n\x1b[0J";
+        assert_eq!(text, format!("{DO_NOT_WRAP}{first}{WRAP}{DO_NOT_WRAP}{second}{WRAP}"));
     }
 
     #[test]
@@ -187,10 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_cut_at_the_width_whatever_their_colours() {
-        let line = Line::of(Ink::Good, "ünf5").with(Ink::Bad, "67890").with(Ink::Bad, "12");
-        let text = written(true, true, |screen| screen.line(&line).unwrap());
-        assert_eq!(text, "\x1b[1;32münf5\x1b[0m\x1b[1;31m67890\x1b[0m\x1b[1;31m1\x1b[0m\n");
+    fn lines_of_a_block_are_cut_at_the_width_whatever_their_colours() {
+        let line = Line::of(Ink::Good, "ünf4").with(Ink::Bad, "5678").with(Ink::Bad, "90");
+        let text = line.rendered(9, true);
+        assert_eq!(text, "\x1b[1;32münf4\x1b[0m\x1b[1;31m5678\x1b[0m\x1b[1;31m9\x1b[0m");
+        assert_eq!(line.rendered(usize::MAX, false), "ünf4567890");
     }
 
     #[test]

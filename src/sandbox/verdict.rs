@@ -49,20 +49,19 @@ impl Verdict {
         let found = &self.findings;
         let mut table = Table::new();
         table.load_style(UTF8_BORDERS_ONLY);
-        let rolled_back =
-            format!("stored and not committed ({} were rolled back on purpose)", grouped(self.rolled_back));
+        let rolled_back = format!("stored, not committed ({} rolled back on purpose)", grouped(self.rolled_back));
         for (name, count, meaning) in [
             ("committed", found.committed, "rows in public.outbox"),
             ("stored", found.stored, "messages in stream OUTBOX"),
             ("lost", found.lost, "committed and not stored"),
             ("duplicated", found.duplicated, "stored more than once"),
             ("phantom", found.phantom, &rolled_back),
-            ("altered", found.altered, "payload, type or aggregate differ from the row"),
-            ("out of order", found.out_of_order, "by the versions of each order and the entries of each clerk"),
+            ("altered", found.altered, "stored with other contents than the row's"),
+            ("out of order", found.out_of_order, "by each order's versions, each clerk's entries"),
         ] {
             table.add_row([name, &grouped(count), meaning]);
         }
-        table.add_row(["events/s", &format!("{:.0}", self.events_per_second), "on average, insert to stream"]);
+        table.add_row(["events/s", &format!("{:.0}", self.events_per_second), "on average"]);
         if let Some([p50, p99, max]) = self.latency {
             let names = ["latency p50", "latency p99", "latency max"];
             for (name, latency) in names.into_iter().zip([p50, p99, max]) {
