@@ -41,4 +41,13 @@ impl Authority {
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
         Certificate { pem: certificate.pem(), key: key.serialize_pem() }
     }
+
+    /// The same, as files beside the authority's: certificate and key.
+    pub(crate) fn sign_to_files(&self, names: &[&str], label: &str) -> (PathBuf, PathBuf) {
+        let signed = self.sign(names);
+        let file = |kind: &str| self.folder.path().join(format!("{label}.{kind}.pem"));
+        std::fs::write(file("certificate"), signed.pem).unwrap();
+        std::fs::write(file("key"), signed.key).unwrap();
+        (file("certificate"), file("key"))
+    }
 }
