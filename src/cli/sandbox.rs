@@ -50,6 +50,9 @@ pub(super) fn run(args: &SandboxArgs, console: &mut Console) -> Result<Exit, Fai
 }
 
 fn told(error: SandboxError) -> Failure {
+    if let SandboxError::Output(error) = error {
+        return error.into();
+    }
     let hint = error.hint();
     let failure = Failure::new(error);
     match hint {

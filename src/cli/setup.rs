@@ -21,8 +21,7 @@ use crate::{
 /// The arguments of `walpost setup`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It creates the outbox table, the objects for delivery status, the publication, the slot and the
-stream. What exists already stays as it is, so the command can be repeated.")]
+It creates the outbox table, the publication, the stream and the slot. What exists already stays as it is, so the command can be repeated.")]
 pub struct SetupArgs {
     /// Print the SQL and the stream settings, and change nothing.
     #[arg(long)]
@@ -65,14 +64,18 @@ fn plan(config: &Config, console: &mut Console) -> Result<(), Failure> {
         let connected = Connected::open(&plan).await?;
         connected.setup(&plan).plan().await.map_err(told)
     })?;
-    for PlannedStep { what, exists, text } in steps {
+    for PlannedStep { what, exists, is_sql, text } in steps {
         let word = if exists { "exists" } else { "would create" };
         writeln!(console.out(), "-- {word}: {what}")?;
         if !exists {
-            writeln!(console.out(), "{}\n", text.trim_end())?;
+            writeln!(console.out(), "{}\n", if is_sql { text.trim_end().to_owned() } else { commented(&text) })?;
         }
     }
     Ok(())
+}
+
+fn commented(text: &str) -> String {
+    text.lines().map(|line| format!("-- {line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Both sides.

@@ -9,6 +9,9 @@ use tokio_postgres::config::Host;
 
 /// How long one host may take to accept a connection unless the URL's `connect_timeout` says otherwise.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long logging in may take after that, unless the URL's `connect_timeout` says otherwise: long enough for a server
+/// that is busy, short enough that one which hangs is noticed.
+const DEFAULT_LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where the database is and who connects to it.
 #[derive(Clone)]
@@ -118,6 +121,12 @@ impl Endpoint {
     /// The longest wait for one host.
     pub(crate) fn connect_timeout(&self) -> Duration {
         self.config.get_connect_timeout().copied().unwrap_or(DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    /// The longest wait for the end of the login once a host has accepted. A server that hangs still accepts: its
+    /// operating system does so for it.
+    pub(crate) fn login_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(DEFAULT_LOGIN_TIMEOUT)
     }
 
     /// The hosts to try, in order.

@@ -3,7 +3,7 @@
 //! `tokio-postgres` gets a [`Stream`] that is already open and already encrypted, so that there is one implementation
 //! of TLS and of host order for both kinds of connection.
 
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, NoTls, config::SslMode as NoNegotiation};
 
 use super::{ConnectError, Endpoint, Stream};
@@ -21,7 +21,8 @@ impl Session {
         let stream = Stream::open(endpoint).await?;
         let mut config = endpoint.sql_config().clone();
         config.ssl_mode(NoNegotiation::Disable);
-        let (client, connection) = config.connect_raw(stream, NoTls).await?;
+        let login = timeout(endpoint.login_timeout(), config.connect_raw(stream, NoTls)).await;
+        let (client, connection) = login.map_err(|_| SqlError::NoAnswer)??;
         let driver = tokio::spawn(async move {
             // An error here also fails the query that was under way, where it is reported.
             if let Err(error) = connection.await {
@@ -49,6 +50,9 @@ pub enum SqlError {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The server accepted the connection and did not finish the login in time.
+    #[error("Postgres accepts the connection and does not answer")]
+    NoAnswer,
     /// The server said no, or the connection broke; the server's message if there is one.
     #[error("{}", describe(.0))]
     Query(tokio_postgres::Error),
@@ -65,7 +69,7 @@ impl SqlError {
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Query(error) => error.code().map(tokio_postgres::error::SqlState::code),
-            Self::Connect(_) => None,
+            Self::Connect(_) | Self::NoAnswer => None,
         }
     }
 }

@@ -49,7 +49,11 @@ fn trusted_roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok(roots) }
+    match file {
+        _ if !roots.is_empty() => Ok(roots),
+        Some(path) => Err(TlsError::EmptyRootCert { path: path.display().to_string() }),
+        None => Err(TlsError::NoRoots),
+    }
 }
 
 type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
@@ -117,6 +121,12 @@ pub enum TlsError {
         path: String,
         /// What the reader said.
         source: rustls::pki_types::pem::Error,
+    },
+    /// The file of root certificates holds none.
+    #[error("no root certificate in {path}")]
+    EmptyRootCert {
+        /// The file, or `system`.
+        path: String,
     },
     /// Nothing to verify against.
     #[error("no root certificate to verify the server with (set sslrootcert)")]

@@ -35,8 +35,8 @@ pub fn explain(sqlstate: Option<&str>, text: &str) -> Option<String> {
         Some("55006") => return Some(explain_active_slot(text)),
         Some("55000") => explain_unready(text),
         Some("42704") => {
-            "something that walpost needs was not created yet or was dropped: run `walpost setup`, \
-                          or `walpost doctor` to see what"
+            "something that walpost needs was not created yet or was dropped: run `walpost setup`; \
+                          after a publication was dropped and made anew, the slot needs it too: see docs/runbook.md"
         }
         Some(_) => return None,
         None => return explain_connection(text).map(str::to_owned),
@@ -62,7 +62,7 @@ fn explain_unready(text: &str) -> &'static str {
         return "run `ALTER SYSTEM SET wal_level = logical;` and restart Postgres (RDS, Aurora: parameter \
                 rds.logical_replication = 1; Cloud SQL: flag cloudsql.logical_decoding = on; restart the instance)";
     }
-    "the slot can perhaps not be used any more: `walpost doctor` tells why and what to do"
+    "the slot can perhaps not be used any more: `SELECT * FROM pg_replication_slots;` tells why, docs/runbook.md what to do"
 }
 
 /// No code: the way to the server failed, and these are the words of the operating system and its resolver.
@@ -110,7 +110,7 @@ mod tests {
             ("55006", "replication slot \"walpost\" is active for PID 4711", "active_pid = 4711;"),
             ("55006", "Replikations-Slot ist aktiv", "WHERE active;"),
             ("55000", "logical decoding requires \"wal_level\" >= \"logical\"", "SET wal_level = logical"),
-            ("55000", "can no longer get changes from replication slot \"walpost\"", "walpost doctor"),
+            ("55000", "can no longer get changes from replication slot \"walpost\"", "docs/runbook.md"),
             ("42704", "publication \"walpost\" does not exist", "walpost setup"),
         ];
         for (code, text, part) in cases {

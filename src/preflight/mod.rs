@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing here changes anything. The same answers serve the relay before it starts, `setup`, which creates what is
-//! missing, and `doctor`. A problem says what is wrong and how to mend it; whether the stream is fit is asked of the
+//! missing. A problem says what is wrong and how to mend it; whether the stream is fit is asked of the
 //! broker elsewhere, and its problems join these as [`Problem::Stream`].
 //!
 //! The queries work from version 14 on and on managed servers: they read catalogs that every role may read, and never

@@ -6,7 +6,9 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr, StatusCode, Subscriber};
+use async_nats::{
+    Client, ConnectErrorKind, ConnectOptions, Event, PublishErrorKind, ServerAddr, StatusCode, Subscriber,
+};
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
@@ -18,6 +20,8 @@ const SPARE_COMMANDS: usize = 64;
 const EVENT_QUEUE: usize = 16;
 /// A broker on the same continent answers within a few milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The only server that a client may come back to: nobody can listen on port 0.
+const NO_WAY_BACK: &str = "nats://127.0.0.1:0";
 
 /// How to reach and enter NATS.
 #[derive(Clone, Debug)]
@@ -37,7 +41,7 @@ pub struct BrokerOptions {
 /// How to log in to NATS.
 #[derive(Clone)]
 pub enum Credentials {
-    /// By nothing but what the URL holds.
+    /// Not at all. The client takes no credentials out of a URL either.
     None,
     /// By user name and password.
     UserPassword(String, String),
@@ -102,13 +106,16 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Connects, once.
+    /// Connects, once: when the connection breaks, this value is of no more use and sends nothing more.
     pub async fn connect(options: &BrokerOptions) -> Result<Self, BrokerError> {
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         let connect = log_in(tls(ConnectOptions::new(), &options.tls), &options.credentials)
             .await?
             .name("walpost")
             .connection_timeout(CONNECT_TIMEOUT)
+            .ignore_discovered_servers()
+            // For the first connection each server is tried once; see below for another.
+            .max_reconnects(options.servers.len())
             // Room for the whole window: publishing then never waits for the client.
             .client_capacity(options.max_in_flight + SPARE_COMMANDS)
             .subscription_capacity(options.max_in_flight + SPARE_COMMANDS)
@@ -123,6 +130,9 @@ impl Broker {
                 }
             });
         let client = Box::pin(connect.connect(&options.servers[..])).await.map_err(BrokerError::Connect)?;
+        // By itself the client would connect again some time and send what still lies in its queue, while somebody else
+        // has long continued from the end of the stream. That cannot be turned off, but be made to fail.
+        client.set_server_pool(NO_WAY_BACK).await.map_err(|_| BrokerError::Closed)?;
         let inbox = client.new_inbox();
         let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|_| BrokerError::Closed)?;
         Ok(Self { client, inbox, stream: options.stream.clone(), answers, events })
@@ -151,7 +161,10 @@ impl Broker {
         let reply = [self.inbox.as_str(), number.format(sequence)].join(".");
         let Message { subject, headers, payload } = message;
         let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await;
-        sent.map_err(BrokerError::Publish)
+        sent.map_err(|error| match error.kind() {
+            PublishErrorKind::Send => BrokerError::Closed,
+            _ => BrokerError::Publish(error),
+        })
     }
 
     /// Waits for an answer or an event, events first. Safe to cancel.

@@ -27,7 +27,7 @@ use crate::{
     postgres::{ConnectError, Endpoint, Stream},
 };
 
-/// Logging in and each command before streaming must be answered within this time. Long enough for a slow disk, short
+/// Each command before streaming must be answered within this time. Long enough for a slow disk, short
 /// enough that a server which hangs is noticed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -53,7 +53,7 @@ impl Connection {
     pub async fn open(endpoint: &Endpoint) -> Result<Self, ReplicationError> {
         let stream = Stream::open(endpoint).await?;
         let mut conversation = Conversation { stream, buffer: BytesMut::with_capacity(8192) };
-        let answered = timeout(ANSWER_TIMEOUT, log_in(&mut conversation, endpoint)).await;
+        let answered = timeout(endpoint.login_timeout(), log_in(&mut conversation, endpoint)).await;
         answered.map_err(|_| ReplicationError::NoAnswer)??;
         Ok(Self { conversation })
     }

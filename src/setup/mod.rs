@@ -74,6 +74,8 @@ pub struct PlannedStep {
     pub what: String,
     /// Whether it is there already.
     pub exists: bool,
+    /// Whether what setup would do is SQL.
+    pub is_sql: bool,
     /// What setup would do: SQL, or the stream's settings as JSON. Empty if the part exists.
     pub text: String,
 }
@@ -98,7 +100,7 @@ impl Setup<'_> {
         let step = |part: Part| {
             let exists = !part.is_among(&missing);
             let text = if exists { String::new() } else { self.text(part)? };
-            Ok(PlannedStep { what: self.what(part), exists, text })
+            Ok(PlannedStep { what: self.what(part), exists, is_sql: part != Part::Stream, text })
         };
         Part::ORDER.into_iter().map(step).collect()
     }

@@ -126,7 +126,7 @@ fn encode_latency(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result
     let help = "Time from the commit in Postgres to storage in the stream, by Postgres' clock and ours";
     let mut metric =
         encoder.encode_descriptor("commit_to_stored", help, Some(&Unit::Seconds), MetricType::Histogram)?;
-    let bounds = LATENCY_BUCKETS_SECONDS.iter().copied().chain([f64::MAX]);
+    let bounds = LATENCY_BUCKETS_SECONDS.iter().copied().chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(now.latency_counts.iter().copied()).collect();
     let total = now.latency_counts.iter().sum();
     metric.encode_histogram::<NoLabelSet>(now.latency_sum.as_secs_f64(), total, &buckets, None)

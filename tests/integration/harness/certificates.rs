@@ -1,0 +1,53 @@
+//! Certificates made for one run: an authority and what it signs.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use std::path::PathBuf;
+
+/// A certificate authority; its certificate is also a file, for settings that want one.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    folder: tempfile::TempDir,
+}
+
+/// A certificate and its key as PEM text.
+pub(crate) struct Certificate {
+    /// The certificate.
+    pub(crate) pem: String,
+    /// Its key.
+    pub(crate) key: String,
+}
+
+impl Authority {
+    /// A new authority that nobody trusts yet.
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+        Self { issuer: Issuer::new(params, key), folder }
+    }
+
+    /// The file with its certificate.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A certificate for these host names and addresses.
+    pub(crate) fn sign(&self, names: &[&str]) -> Certificate {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        Certificate { pem: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// The same, as files beside the authority's: certificate and key.
+    pub(crate) fn sign_to_files(&self, names: &[&str], label: &str) -> (PathBuf, PathBuf) {
+        let signed = self.sign(names);
+        let file = |kind: &str| self.folder.path().join(format!("{label}.{kind}.pem"));
+        std::fs::write(file("certificate"), signed.pem).unwrap();
+        std::fs::write(file("key"), signed.key).unwrap();
+        (file("certificate"), file("key"))
+    }
+}

@@ -1,0 +1,6 @@
+//! The replication transport: what arrives, what is reported back, and how a stream ends.
+
+mod endings;
+mod feedback;
+mod refusals;
+mod streaming;
