@@ -21,7 +21,8 @@ use crate::{
 /// The arguments of `walpost setup`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It creates the outbox table, the publication, the stream and the slot. What exists already stays as it is, so the command can be repeated.")]
+It creates the outbox table, the publication, the stream and the slot.
+What exists already stays as it is, so the command can be repeated.")]
 pub struct SetupArgs {
     /// Print the SQL and the stream settings, and change nothing.
     #[arg(long)]
