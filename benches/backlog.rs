@@ -1,9 +1,11 @@
 //! How fast a backlog drains: Postgres' own `pg_recvlogical`, which publishes nothing, against walpost with everything
-//! on, in turn, on copies of one slot and so on the same log.
+//! on, in turn, on copies of one slot and so on the same log; and beside them how fast the broker alone stores the same
+//! messages, because neither can be faster than its slower end.
 //!
 //! `make bench`, or `cargo bench --bench backlog -- --events 500000 --rounds 3`. What is measured: wall time from the
 //! start of the process to the confirmation of the last event (walpost) or to the end of the log (`pg_recvlogical`),
-//! CPU time of that process alone, and its peak memory.
+//! CPU time of that process alone, and its peak memory. Of JetStream alone: wall time from the first message to the
+//! confirmation of the last, and the CPU time of this process, which publishes them from memory.
 #![allow(clippy::print_stdout, reason = "a benchmark reports to the terminal")]
 #![allow(
     clippy::unwrap_used,
@@ -13,12 +15,15 @@
 )]
 #![allow(clippy::disallowed_types, reason = "wall time is what is measured")]
 
+mod jetstream;
+
 use std::{
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use jetstream::Samples;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -39,7 +44,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 struct Run {
     seconds: f64,
     cpu_seconds: f64,
-    peak_kib: u64,
+    peak_kib: Option<u64>,
 }
 
 struct Bench {
@@ -72,19 +77,22 @@ async fn run(events: u32, rounds: u32) {
         "events/s",
         "CPU us/event",
         "peak MiB",
-        "ratio",
+        "of pg_recvlogical",
+        "of JetStream alone",
     ]);
     for per_transaction in ROWS_PER_TRANSACTION {
         let end = bench.load(per_transaction).await;
-        let (mut limit, mut walpost) = (Vec::new(), Vec::new());
+        let (mut limit, mut walpost, mut alone) = (Vec::new(), Vec::new(), Vec::new());
         for round in 1..=rounds {
             println!("{events} events, {per_transaction} a transaction, round {round} of {rounds}");
             limit.push(bench.pg_recvlogical(&end).await);
             walpost.push(bench.walpost().await);
+            alone.push(bench.jetstream_alone().await);
         }
-        let (limit, walpost) = (median(limit), median(walpost));
-        table.add_row(row(per_transaction, "pg_recvlogical", limit, limit, events));
-        table.add_row(row(per_transaction, "walpost", walpost, limit, events));
+        let [limit, walpost, alone] = [limit, walpost, alone].map(median);
+        for (program, run) in [("pg_recvlogical", limit), ("JetStream alone", alone), ("walpost", walpost)] {
+            table.add_row(row(per_transaction, program, run, [limit, alone], events));
+        }
     }
     println!("\nPostgres {}, nats-server {}, medians of {rounds}", bench.postgres.major(), bench.nats.version());
     println!("{table}");
@@ -103,6 +111,15 @@ impl Bench {
         assert!(setup.success(), "walpost setup failed");
         bench.sql.batch_execute(include_str!("workload.sql")).await.unwrap();
         bench
+    }
+
+    /// Must follow a run of walpost, whose messages it publishes again.
+    async fn jetstream_alone(&self) -> Run {
+        let samples = Samples::take(&self.nats.url(), "OUTBOX", self.events).await;
+        self.new_stream().await;
+        let before = usage(std::process::id()).unwrap().0;
+        let seconds = samples.publish(&self.nats.url(), "OUTBOX", self.events).await;
+        Run { seconds, cpu_seconds: usage(std::process::id()).unwrap().0 - before, peak_kib: None }
     }
 
     /// Makes the backlog on a new slot `base`; returns where the log then ends.
@@ -136,12 +153,12 @@ impl Bench {
         let mut child = command.stdin(Stdio::null()).spawn().unwrap();
         let mut last = (0.0, 0);
         while child.try_wait().unwrap().is_none() {
-            last = usage(&child).unwrap_or(last);
+            last = usage(child.id()).unwrap_or(last);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let seconds = begun.elapsed().as_secs_f64();
         self.drop_slot(&slot).await;
-        Run { seconds, cpu_seconds: last.0, peak_kib: last.1 }
+        Run { seconds, cpu_seconds: last.0, peak_kib: Some(last.1) }
     }
 
     async fn walpost(&mut self) -> Run {
@@ -154,11 +171,11 @@ impl Bench {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let seconds = begun.elapsed().as_secs_f64();
-        let (cpu_seconds, peak_kib) = usage(&child).unwrap();
+        let (cpu_seconds, peak_kib) = usage(child.id()).unwrap();
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
         assert!(child.wait().unwrap().success(), "walpost did not end well");
         self.drop_slot(&slot).await;
-        Run { seconds, cpu_seconds, peak_kib }
+        Run { seconds, cpu_seconds, peak_kib: Some(peak_kib) }
     }
 
     fn program(&self, command: &str, slot: &str) -> Command {
@@ -207,11 +224,11 @@ impl Bench {
 }
 
 /// CPU seconds and peak memory of a running process, by `/proc`.
-fn usage(child: &Child) -> Option<(f64, u64)> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).ok()?;
+fn usage(process: u32) -> Option<(f64, u64)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
     let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()?;
     Some((ticks / TICKS_PER_SECOND, peak))
 }
@@ -221,14 +238,16 @@ fn median(mut runs: Vec<Run>) -> Run {
     *runs.get(runs.len() / 2).expect("at least one round")
 }
 
-fn row(per_transaction: u32, program: &str, run: Run, limit: Run, events: u32) -> Vec<String> {
+/// A line of the table; the last columns are the rate as a multiple of that of each of `others`.
+fn row(per_transaction: u32, program: &str, run: Run, others: [Run; 2], events: u32) -> Vec<String> {
     let events = f64::from(events);
-    vec![
+    let mut row = vec![
         per_transaction.to_string(),
         program.to_owned(),
         format!("{:.0}", events / run.seconds),
         format!("{:.1}", run.cpu_seconds / events * 1e6),
-        format!("{}", run.peak_kib / 1024),
-        format!("{:.2}", limit.seconds / run.seconds),
-    ]
+        run.peak_kib.map(|kib| (kib / 1024).to_string()).unwrap_or_default(),
+    ];
+    row.extend(others.map(|other| format!("{:.2}", other.seconds / run.seconds)));
+    row
 }
