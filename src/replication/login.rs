@@ -34,8 +34,27 @@ pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint)
     }
     conversation.send(|out| frontend::startup_message(parameters, out)).await?;
     authenticate(conversation, endpoint).await?;
-    while !matches!(conversation.receive().await?, Message::ReadyForQuery(_)) {}
+    if until_ready(conversation).await? {
+        // Such a database holds any bytes. Asked for UTF-8, the server would check them while it decodes and break off at
+        // the first that are not, on every start again; like this it sends them, and only their row is at fault.
+        conversation.send(|out| frontend::query("SET client_encoding = 'SQL_ASCII'", out)).await?;
+        until_ready(conversation).await?;
+    }
     Ok(())
+}
+
+/// Waits until the server is ready for a command; whether it told that the database has no encoding.
+async fn until_ready(conversation: &mut Conversation) -> Result<bool, ReplicationError> {
+    let mut has_no_encoding = false;
+    loop {
+        match conversation.receive().await? {
+            Message::ReadyForQuery(_) => return Ok(has_no_encoding),
+            Message::ParameterStatus(status) if status.name()? == "server_encoding" => {
+                has_no_encoding = status.value()? == "SQL_ASCII";
+            }
+            _ => {}
+        }
+    }
 }
 
 async fn authenticate(conversation: &mut Conversation, endpoint: &Endpoint) -> Result<(), ReplicationError> {
