@@ -9,7 +9,7 @@ use crate::{
     outbox::Template,
     postgres::Endpoint,
     preflight::Needs,
-    publish::{BrokerOptions, Credentials, StreamPlan, TlsFiles},
+    publish::{BrokerOptions, Credentials, OnPoison, StreamPlan, TlsFiles},
     relay::{Limits, Window},
 };
 
@@ -30,6 +30,8 @@ pub struct Plan {
     pub window: Window,
     /// How long things may take.
     pub limits: Limits,
+    /// What becomes of an event that no message can carry.
+    pub on_poison: OnPoison,
 }
 
 impl Plan {
@@ -58,6 +60,7 @@ impl Plan {
             },
             window: Window { max_in_flight: delivery.max_in_flight, max_in_flight_bytes: delivery.max_in_flight_bytes },
             limits: Limits { publish_timeout: delivery.publish_timeout, drain_timeout: delivery.drain_timeout },
+            on_poison: delivery.on_poison,
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::{
     position::Source,
     postgres::sql::{Session as SqlSession, SqlError},
     preflight::{self, Facts, Needs, Problem, explain},
-    publish::{Broker, BrokerError, MessageBuilder, MessageError, StreamEnd, StreamError, StreamPlan},
-    relay::{Finish, Intake, IntakeError, Progress, Relay, ResumeError, Session, SessionError, Start},
+    publish::{Broker, BrokerError, Composer, MessageBuilder, MessageError, StreamEnd, StreamError, StreamPlan},
+    relay::{Finish, Intake, Progress, Relay, ResumeError, Session, SessionError, Start},
     replication::{Connection, ReplicationError, StartOptions},
 };
 
@@ -87,7 +87,7 @@ impl Supervisor {
 
     /// Looks at both sides, opens both connections, and finds the place to continue at.
     async fn prepare(&self) -> Result<(Session, SqlSession), RunError> {
-        let Plan { endpoint, needs, template, broker, stream, window, limits } = &self.plan;
+        let Plan { endpoint, needs, template, broker, stream, window, limits, on_poison } = &self.plan;
         let sql = SqlSession::connect(endpoint).await?;
         let broker = Broker::connect(broker).await?;
         let facts = inspect(&sql, needs, &broker, stream).await?;
@@ -110,8 +110,9 @@ impl Supervisor {
             from = %start.lsn,
             "leading",
         );
-        let builder = MessageBuilder::new(Arc::clone(template), source, &stream.name, broker.max_payload_bytes())?;
-        let intake = Intake::new(needs.mapping.clone(), facts.base_types, builder, self.progress());
+        let builder = MessageBuilder::new(Arc::clone(template), source, &stream.name, broker.size_limits().await?)?;
+        let intake =
+            Intake::new(needs.mapping.clone(), facts.base_types, Composer::new(builder, *on_poison), self.progress());
         let relay = Relay::new(*window, start.resume);
         let session = Session::new(log, broker, (intake, relay), *limits, self.progress());
         Ok((session, sql))
@@ -223,7 +224,7 @@ impl RunError {
             Self::Replication(error) | Self::Session(SessionError::Replication(error)) => {
                 explain(error.sqlstate(), &error.to_string())
             }
-            Self::Session(SessionError::Intake(IntakeError::Bind(error))) => Some(error.hint()),
+            Self::Session(SessionError::Intake(error)) => error.hint(),
             Self::Resume(error) => Some(error.remedy().to_owned()),
             Self::Broker(error) | Self::Session(SessionError::Broker(error)) => error.hint().map(str::to_owned),
             Self::JetStream(error) => error.hint().map(str::to_owned),

@@ -93,5 +93,14 @@ fn status_of(phase: &Phase, now: &Snapshot) -> Value {
         "rows": { "skipped": now.skipped, "ignored": now.ignored_changes },
         "transactions": now.transactions,
         "headers_dropped": now.dropped_headers,
+        "dead_letters": dead_letters_of(now),
     })
+}
+
+/// How many there are, and how many for each reason that occurred.
+fn dead_letters_of(now: &Snapshot) -> Value {
+    let occurred = now.dead_letters.iter().filter(|(_, count)| *count > 0);
+    let by_reason: serde_json::Map<_, _> =
+        occurred.map(|(reason, count)| (reason.code().to_owned(), (*count).into())).collect();
+    json!({ "total": now.dead_letters.iter().map(|(_, count)| count).sum::<u64>(), "by_reason": by_reason })
 }

@@ -1,10 +1,11 @@
-//! `[delivery]`: how much is on its way, and how long to wait for it.
+//! `[delivery]`: how much is on its way, how long to wait for it, and what to do with what cannot be sent.
 
 use std::time::Duration;
 
 use super::{keys, reader::Reader, units};
+use crate::publish::OnPoison;
 
-/// The limits of delivery.
+/// How to deliver.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// How many events may be on their way to the broker at once: 1 to 65536.
@@ -15,6 +16,8 @@ pub struct Delivery {
     pub publish_timeout: Duration,
     /// How long a stop may wait for the broker to confirm what is on its way; zero does not wait.
     pub drain_timeout: Duration,
+    /// What becomes of an event that no message can carry.
+    pub on_poison: OnPoison,
 }
 
 impl Delivery {
@@ -24,11 +27,13 @@ impl Delivery {
         let max_in_flight_bytes = reader.required(&keys::DELIVERY_MAX_IN_FLIGHT_BYTES, units::size);
         let publish_timeout = reader.duration(&keys::DELIVERY_PUBLISH_TIMEOUT);
         let drain_timeout = reader.duration(&keys::DELIVERY_DRAIN_TIMEOUT);
+        let on_poison = reader.required(&keys::DELIVERY_ON_POISON, |text| units::one_of(text, &OnPoison::ALL));
         Some(Self {
             max_in_flight: max_in_flight?,
             max_in_flight_bytes: max_in_flight_bytes?,
             publish_timeout: publish_timeout?,
             drain_timeout: drain_timeout?,
+            on_poison: on_poison?,
         })
     }
 }

@@ -98,6 +98,9 @@ keys! {
     /// How long a stop may wait for the broker to confirm what is on its way.
     DELIVERY_DRAIN_TIMEOUT = "delivery.drain_timeout",
         Kind::Duration { min: Duration::ZERO, max: DAY }, Preset::Value("10s");
+    /// What becomes of an event that no message can carry: `dead-letter` stores a record of it in its place and goes on,
+    /// `halt` stops.
+    DELIVERY_ON_POISON = "delivery.on_poison", Kind::Choice(&["dead-letter", "halt"]), Preset::Value("dead-letter");
 
     /// Where the admin port listens.
     ADMIN_LISTEN = "admin.listen", Kind::Address, Preset::Value("127.0.0.1:9464");

@@ -3,6 +3,7 @@
 //! ```text
 //! Mapping + Relation -> Binding         once for each description of the table
 //! Binding + Tuple    -> Event           for each row
+//! Binding + Tuple    -> Identity        for a row that is no event, or that no message can carry
 //! Template + Event   -> subject         for each message
 //! Event::headers     -> header pairs    for each message
 //! ```
@@ -14,7 +15,7 @@
 //! - Columns are found by name, so the order of columns, and columns that nobody mapped, never change an event.
 //! - Any value in a data column gives exactly one valid subject token, and two values never give the same one.
 //! - No header reaches the sink that the broker would act on, or that could be read back as something else.
-//! - Errors carry names, kinds and ids, never a payload or the value of a header.
+//! - Errors carry names and kinds, never a value of the row.
 
 mod binding;
 mod bytea;
@@ -23,6 +24,7 @@ mod decode;
 mod event;
 mod headers;
 mod identifier;
+mod identity;
 mod mapping;
 mod role;
 mod row;
@@ -39,6 +41,7 @@ pub use decode::RowFault;
 pub use event::Event;
 pub use headers::{DropReason, Dropped, MAX_HEADERS, MAX_HEADERS_BYTES, MAX_VALUE_BYTES, check_value, for_each_header};
 pub use identifier::{IdentifierError, quote_identifier};
+pub use identity::Identity;
 pub use mapping::{Columns, Mapping, OptionalColumn, Preset, TableName, TableNameError};
 pub use role::Role;
 pub use row::{BadColumn, RowError};
@@ -50,4 +53,4 @@ pub use token::{escape_token, unescape_token};
 pub use traceable::Traceable;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;

@@ -1,7 +1,7 @@
 //! A row of the outbox table, read as an event in one pass and without copying.
 //!
 //! Input: a tuple of the relation that a [`Binding`] was made for. Output: an [`Event`] that borrows from it, or the
-//! first column that cannot be used, with as much of the row's identity as could be read.
+//! first column that cannot be used.
 
 use super::{
     Binding, Event, Role, Traceable,
@@ -39,7 +39,7 @@ impl Binding {
         debug_assert!(next.is_none(), "slots are in order, and a row has as many values as its table columns");
         match failed {
             None => Ok(event),
-            Some((slot, fault)) => Err(RowError::Column(Box::new(BadColumn::new(slot, fault, &event)))),
+            Some((slot, fault)) => Err(RowError::Column(Box::new(BadColumn { column: slot.name.clone(), fault }))),
         }
     }
 }
@@ -83,18 +83,6 @@ pub enum RowError {
 }
 
 impl RowError {
-    /// Whether the data is at fault, so that this row goes to the dead letters and the line moves on. Otherwise the
-    /// server sent what it never should, and nothing after it can be trusted.
-    pub fn is_poison(&self) -> bool {
-        match self {
-            Self::ColumnCount { .. } => false,
-            Self::Column(bad) => match bad.fault {
-                RowFault::Null | RowFault::Empty | RowFault::NotUtf8 => true,
-                RowFault::Unchanged | RowFault::Malformed { .. } => false,
-            },
-        }
-    }
-
     /// The column that cannot be used, if it is one column.
     pub fn bad_column(&self) -> Option<&BadColumn> {
         match self {
@@ -104,34 +92,18 @@ impl RowError {
     }
 }
 
-/// The first column of a row that cannot be used, and the row's identity.
+/// The first column of a row that cannot be used.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BadColumn {
     /// The name of the column.
     pub column: String,
     /// What is wrong with its value.
     pub fault: RowFault,
-    /// The event's id, whole, if it could be read.
-    pub id: Option<String>,
-    /// The event's aggregate type, whole, if it could be read and is not empty.
-    pub aggregate_type: Option<String>,
-}
-
-impl BadColumn {
-    /// Says what is wrong with a column of this row.
-    fn new(slot: &Slot, fault: RowFault, event: &Event<'_>) -> Self {
-        let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Self { column: slot.name.clone(), fault, id: known(&event.id), aggregate_type: known(&event.aggregate_type) }
-    }
 }
 
 impl fmt::Display for BadColumn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column \"{}\" {}", Traceable(&self.column), self.fault)?;
-        match &self.id {
-            Some(id) => write!(f, " (event \"{}\")", Traceable(id)),
-            None => Ok(()),
-        }
+        write!(f, "column \"{}\" {}", Traceable(&self.column), self.fault)
     }
 }
 

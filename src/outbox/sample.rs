@@ -3,7 +3,7 @@
 use crate::pgoutput::{Column, Message, Relation, ReplicaIdentity, Value, encoder};
 
 /// The description of `public.outbox` with these columns: names and object ids of types.
-pub(super) fn relation(columns: &[(&str, u32)]) -> Relation {
+pub(crate) fn relation(columns: &[(&str, u32)]) -> Relation {
     let column = |(name, type_oid): &(&str, u32)| Column {
         name: (*name).to_owned(),
         type_oid: *type_oid,
@@ -20,12 +20,12 @@ pub(super) fn relation(columns: &[(&str, u32)]) -> Relation {
 }
 
 /// The bytes of an insert with these values; [`tuple`] reads them.
-pub(super) fn wire(values: &[Value<'_>]) -> Vec<u8> {
+pub(crate) fn wire(values: &[Value<'_>]) -> Vec<u8> {
     encoder::insert(16_385, values)
 }
 
 /// The row in the bytes of an insert.
-pub(super) fn tuple(wire: &[u8]) -> crate::pgoutput::Tuple<'_> {
+pub(crate) fn tuple(wire: &[u8]) -> crate::pgoutput::Tuple<'_> {
     match Message::decode(wire) {
         Ok(Message::Insert { new, .. }) => new,
         other => panic!("expected an insert, got {other:?}"),

@@ -59,13 +59,16 @@ impl Template {
         Ok(())
     }
 
-    /// Appends the subject for a dead letter about an event of this aggregate type, empty if that is not known.
+    /// Appends the subject for a dead letter about an event of this aggregate type, if that is known.
     ///
     /// This always succeeds, being where everything else that fails goes: a type that is too long is cut.
-    pub fn render_dead_letter(&self, aggregate_type: &str, out: &mut String) {
+    pub fn render_dead_letter(&self, aggregate_type: Option<&str>, out: &mut String) {
         out.push_str(&self.dead_letter_prefix);
         let room = MAX_SUBJECT_BYTES.saturating_sub(self.dead_letter_prefix.len());
-        token::escape_token_within(aggregate_type, room, out);
+        match aggregate_type {
+            Some(aggregate_type) => token::escape_token_within(aggregate_type, room, out),
+            None => out.push_str(token::UNKNOWN),
+        }
     }
 
     /// What a stream must listen to in order to take every subject that this template gives: its wholly literal first
@@ -199,7 +202,10 @@ mod tests {
     #[test]
     fn a_dead_letter_always_has_a_subject() {
         let template = Template::parse("outbox.{id}").unwrap();
-        for (aggregate_type, len) in [("order", 16), ("", 14), (&*"x".repeat(5000), 1024), (&*".".repeat(5000), 1022)] {
+        let long = ["x", "."].map(|text| text.repeat(5000));
+        for (aggregate_type, len) in
+            [(Some("order"), 16), (Some(""), 14), (None, 19), (Some(&*long[0]), 1024), (Some(&*long[1]), 1022)]
+        {
             let mut out = String::new();
             template.render_dead_letter(aggregate_type, &mut out);
             assert!(is_valid(&out) && out.starts_with("outbox_dlq."), "{out}");

@@ -89,6 +89,9 @@ fn upper_hex(nibble: u8) -> char {
 /// The token for the empty text.
 const EMPTY: &str = "%00";
 
+/// The token for a text that is not known. No text gives it: in a token, two hexadecimal digits follow each `%`.
+pub(super) const UNKNOWN: &str = "%unknown";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_was_not_escaped_here_is_not_unescaped() {
-        for token in ["", "%", "%4", "%zz", "a.b", "a b", "%2e", "%41", "%FF", "%00%00x%0", "x*", ">"] {
+        for token in [UNKNOWN, "", "%", "%4", "%zz", "a.b", "a b", "%2e", "%41", "%FF", "%00%00x%0", "x*", ">"] {
             assert_eq!(unescape_token(token), None, "{token}");
         }
     }

@@ -12,7 +12,11 @@ use async_nats::{
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
-use super::{message::Message, outcome::Outcome, stream::StreamInspector};
+use super::{
+    message::{Message, SizeLimits},
+    outcome::Outcome,
+    stream::{StreamError, StreamInspector},
+};
 
 /// Commands of the client besides messages: subscriptions, flushes, requests to JetStream's API.
 const SPARE_COMMANDS: usize = 64;
@@ -141,6 +145,13 @@ impl Broker {
     /// The largest message that the server takes, headers included, in bytes.
     pub fn max_payload_bytes(&self) -> usize {
         self.client.server_info().max_payload
+    }
+
+    /// How large a message may be, by the server and by the stream as they are now. The client hears nothing of a server
+    /// that is told another limit while it is connected, so each session asks anew.
+    pub async fn size_limits(&self) -> Result<SizeLimits, StreamError> {
+        let max_message_bytes = self.inspector().max_message_bytes().await?;
+        Ok(SizeLimits { max_payload_bytes: self.max_payload_bytes(), max_message_bytes })
     }
 
     /// The server's version.

@@ -14,19 +14,32 @@ use crate::{
     position::{Place, Source},
 };
 
-const MSG_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
-const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
-const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
-const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
-const AGGREGATE_TYPE: HeaderName = HeaderName::from_static("Walpost-Aggregate-Type");
-const AGGREGATE_ID: HeaderName = HeaderName::from_static("Walpost-Aggregate-Id");
-const EVENT_TYPE: HeaderName = HeaderName::from_static("Walpost-Event-Type");
-const CREATED_AT: HeaderName = HeaderName::from_static("Walpost-Created-At");
+pub(super) const MSG_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
+pub(super) const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
+pub(super) const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
+pub(super) const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
+pub(super) const AGGREGATE_TYPE: HeaderName = HeaderName::from_static("Walpost-Aggregate-Type");
+pub(super) const AGGREGATE_ID: HeaderName = HeaderName::from_static("Walpost-Aggregate-Id");
+pub(super) const EVENT_TYPE: HeaderName = HeaderName::from_static("Walpost-Event-Type");
+pub(super) const CREATED_AT: HeaderName = HeaderName::from_static("Walpost-Created-At");
 
 /// `NATS/1.0` and the two line ends that frame the headers.
 const HEADER_FRAME_BYTES: usize = 12;
 /// `: ` and the line end of each header.
 const HEADER_LINE_BYTES: usize = 4;
+
+/// How many bytes of headers a server takes, whatever else it is told: their length must fit in 16 bits (error 10097;
+/// `server/stream.go` in <https://github.com/nats-io/nats-server>).
+const MAX_HEADERS_BLOCK_BYTES: usize = 65_535;
+
+/// How large messages may be, headers included. A server closes the connection at a larger one, so none is ever sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeLimits {
+    /// The server's `max_payload`.
+    pub max_payload_bytes: usize,
+    /// The stream's `max_msg_size`, if it has one.
+    pub max_message_bytes: Option<usize>,
+}
 
 /// A message that is ready to go.
 #[derive(Clone, Debug)]
@@ -60,23 +73,29 @@ pub struct Built {
 /// Makes messages of events.
 #[derive(Clone, Debug)]
 pub struct MessageBuilder {
-    template: Arc<Template>,
+    pub(super) template: Arc<Template>,
     source: Source,
-    stream: HeaderValue,
-    max_payload_bytes: usize,
+    pub(super) stream: HeaderValue,
+    limits: SizeLimits,
     scratch: String,
 }
 
 impl MessageBuilder {
-    /// For events of one log and one stream, on a server that takes `max_payload_bytes`.
+    /// For events of one log and one stream. The names of both must be such as a header can carry.
     pub fn new(
         template: Arc<Template>,
         source: Source,
         stream: &str,
-        max_payload_bytes: usize,
+        limits: SizeLimits,
     ) -> Result<Self, MessageError> {
         let stream = value("Nats-Expected-Stream", stream)?;
-        Ok(Self { template, source, stream, max_payload_bytes, scratch: String::new() })
+        value(POSITION_HEADER, &source.slot)?;
+        Ok(Self { template, source, stream, limits, scratch: String::new() })
+    }
+
+    /// From now on messages may be this large: a server may be told another `max_payload` at any time.
+    pub fn set_limits(&mut self, limits: SizeLimits) {
+        self.limits = limits;
     }
 
     /// Makes the message. `data` is the piece of log that the event was read from; the body stays a slice of it.
@@ -91,10 +110,7 @@ impl MessageBuilder {
             Cow::Borrowed(bytes) => data.slice_ref(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes.clone()),
         };
-        let message_bytes = headers_bytes(&headers) + payload.len();
-        if message_bytes > self.max_payload_bytes {
-            return Err(MessageError::TooLarge { message_bytes, max_bytes: self.max_payload_bytes });
-        }
+        self.limits.check(&headers, &payload)?;
         let dropped_headers = dropped.unwrap_or_default();
         Ok(Built { message: Message { subject, headers, payload }, dropped_headers })
     }
@@ -103,9 +119,7 @@ impl MessageBuilder {
         out.insert(MSG_ID, value("Nats-Msg-Id", &event.id)?);
         out.insert(EXPECTED_STREAM, self.stream.clone());
         out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(chain.expected_last_sequence));
-        self.scratch.clear();
-        self.source.write_position(chain.place, &mut self.scratch);
-        out.insert(POSITION, own_value(POSITION_HEADER, &self.scratch)?);
+        out.insert(POSITION, self.position(chain.place));
         out.insert(AGGREGATE_TYPE, value("Walpost-Aggregate-Type", &event.aggregate_type)?);
         out.insert(AGGREGATE_ID, value("Walpost-Aggregate-Id", &event.aggregate_id)?);
         out.insert(EVENT_TYPE, value("Walpost-Event-Type", &event.event_type)?);
@@ -113,6 +127,38 @@ impl MessageBuilder {
             out.insert(CREATED_AT, own_value("Walpost-Created-At", &created_at.to_string())?);
         }
         Ok(())
+    }
+
+    /// Whether the broker takes a message of this size.
+    pub(super) fn check_size(&self, message: &Message) -> Result<(), MessageError> {
+        self.limits.check(&message.headers, &message.payload)
+    }
+
+    /// The header that makes the stream the checkpoint.
+    pub(super) fn position(&mut self, place: Place) -> HeaderValue {
+        self.scratch.clear();
+        self.source.write_position(place, &mut self.scratch);
+        HeaderValue::from_str(&self.scratch).expect("a position is digits, colons and a slot's name that was checked")
+    }
+}
+
+impl SizeLimits {
+    /// Whether a message of these parts is taken.
+    fn check(self, headers: &HeaderMap, payload: &[u8]) -> Result<(), MessageError> {
+        let headers_bytes = headers_bytes(headers);
+        let message_bytes = headers_bytes + payload.len();
+        if headers_bytes > MAX_HEADERS_BLOCK_BYTES {
+            return Err(MessageError::HeadersTooLarge { headers_bytes, max_bytes: MAX_HEADERS_BLOCK_BYTES });
+        }
+        if message_bytes > self.max_payload_bytes {
+            return Err(MessageError::TooLarge { message_bytes, max_bytes: self.max_payload_bytes });
+        }
+        match self.max_message_bytes {
+            Some(max_bytes) if message_bytes > max_bytes => {
+                Err(MessageError::TooLargeForStream { message_bytes, max_bytes })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -159,12 +205,28 @@ pub enum MessageError {
         /// Why.
         reason: DropReason,
     },
+    /// More headers than any server takes.
+    #[error("its headers have {headers_bytes} bytes and a NATS server takes {max_bytes}")]
+    HeadersTooLarge {
+        /// All headers.
+        headers_bytes: usize,
+        /// What a server takes.
+        max_bytes: usize,
+    },
     /// Larger than the server takes. It would close the connection, so such a message is never sent.
     #[error("the message has {message_bytes} bytes and the NATS server takes {max_bytes} (its max_payload)")]
     TooLarge {
         /// Headers and body.
         message_bytes: usize,
         /// The server's `max_payload`.
+        max_bytes: usize,
+    },
+    /// Larger than the stream takes.
+    #[error("the message has {message_bytes} bytes and the stream takes {max_bytes} (its max_msg_size)")]
+    TooLargeForStream {
+        /// Headers and body.
+        message_bytes: usize,
+        /// The stream's `max_msg_size`.
         max_bytes: usize,
     },
 }

@@ -1,14 +1,20 @@
-//! Publishing: events become messages, answers become outcomes.
+//! Publishing: rows become messages, answers become outcomes.
 //!
 //! This stage talks to NATS and knows what its messages look like; in which order they go and what an answer means for
 //! the chain is decided by [`crate::relay`].
 
 mod broker;
+mod compose;
+mod dead_letter;
 mod message;
 mod outcome;
+mod poison;
 mod stream;
 
 pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles};
-pub use message::{Built, Chain, Message, MessageBuilder, MessageError};
+pub use compose::{CameTo, Composed, Composer, EventName, Halt};
+pub use dead_letter::MAX_DEAD_LETTER_BYTES;
+pub use message::{Built, Chain, Message, MessageBuilder, MessageError, SizeLimits};
 pub use outcome::Outcome;
+pub use poison::{OnPoison, Poison, PoisonReason};
 pub use stream::{StreamEnd, StreamError, StreamInspector, StreamPlan, StreamProblem};

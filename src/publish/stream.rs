@@ -127,6 +127,13 @@ impl StreamInspector {
         Ok(StreamEnd::At { sequence, position })
     }
 
+    /// The largest message that the stream takes, headers included, in bytes; `None` if it sets no limit.
+    pub async fn max_message_bytes(&self) -> Result<Option<usize>, StreamError> {
+        let info = self.info().await?.ok_or_else(|| StreamProblem::Missing(self.name.clone()))?;
+        // The server writes -1 for no limit, and takes 0 for that too.
+        Ok(usize::try_from(info.config.max_message_size).ok().filter(|max| *max > 0))
+    }
+
     async fn info(&self) -> Result<Option<Info>, StreamError> {
         Ok(self.stream().await?.map(|stream| stream.cached_info().clone()))
     }

@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     lsn::Lsn,
-    outbox::{BaseTypes, BindError, Binding, Mapping, RowError, Traceable},
+    outbox::{BaseTypes, BindError, Binding, Mapping, Traceable},
     pgoutput::{DecodeError, Message as LogMessage, Relation, Tuple},
-    publish::{Chain, Message, MessageBuilder, MessageError},
+    position::Place,
+    publish::{CameTo, Chain, Composed, Composer, Halt, Message},
 };
 
 /// Makes messages out of log.
@@ -24,7 +25,7 @@ pub struct Intake {
     base_types: BaseTypes,
     outbox: Option<Table>,
     foreign: HashSet<u32>,
-    builder: MessageBuilder,
+    composer: Composer,
     progress: Arc<Progress>,
 }
 
@@ -47,8 +48,8 @@ pub(super) enum Taken {
 
 impl Intake {
     /// Looks for the mapped table; `base_types` names the built-in type behind each type of the database's own.
-    pub fn new(mapping: Mapping, base_types: BaseTypes, builder: MessageBuilder, progress: Arc<Progress>) -> Self {
-        Self { mapping, base_types, outbox: None, foreign: HashSet::new(), builder, progress }
+    pub fn new(mapping: Mapping, base_types: BaseTypes, composer: Composer, progress: Arc<Progress>) -> Self {
+        Self { mapping, base_types, outbox: None, foreign: HashSet::new(), composer, progress }
     }
 
     /// Takes in one message of the log.
@@ -121,18 +122,29 @@ impl Intake {
             }
             other => return stop_if_told(other).map(|()| Taken::Nothing),
         };
-        let fault = |fault: RowFault| IntakeError::Row { place: place.to_string(), fault };
-        let event = table.binding.read(tuple).map_err(|error| fault(error.into()))?;
         let chain = Chain { expected_last_sequence, place };
-        let built = self.builder.build(&event, row.data, chain).map_err(|error| fault(error.into()))?;
-        if let Some((reason, name)) = built.dropped_headers.first() {
-            let count = built.dropped_headers.total();
-            self.progress.headers_dropped(count.into());
-            let event_id = Traceable(&event.id);
-            tracing::warn!(%event_id, position = %place, count, %reason, name, "dropped headers that no message may carry");
-        }
+        let composed = self.composer.compose(&table.binding, tuple, row.data, chain)?;
+        self.account_for(&composed, place);
         self.progress.published(place.commit_lsn);
-        Ok(Taken::Message(built.message, expected_last_sequence + 1))
+        Ok(Taken::Message(composed.message, expected_last_sequence + 1))
+    }
+
+    /// Counts and logs what is unusual about the message of a row; to be done once for each row.
+    fn account_for(&self, composed: &Composed<'_>, place: Place) {
+        let event_id = composed.id.as_deref().map(Traceable).map(tracing::field::display);
+        match &composed.came_to {
+            CameTo::Event(dropped) => {
+                let Some((reason, name)) = dropped.first() else { return };
+                let count = dropped.total();
+                self.progress.headers_dropped(count.into());
+                tracing::warn!(event_id, position = %place, count, %reason, name, "dropped headers that no message may carry");
+            }
+            CameTo::DeadLetter(poison) => {
+                self.progress.dead_letter(poison.reason);
+                let (reason, detail) = (poison.reason, &poison.detail);
+                tracing::warn!(event_id, position = %place, %reason, detail, "no message can carry an event; a dead letter takes its place");
+            }
+        }
     }
 }
 
@@ -161,26 +173,21 @@ pub enum IntakeError {
     /// A row of a table that was never described.
     #[error("a row came of relation {0}, which Postgres did not describe")]
     UnknownRelation(u32),
-    /// A row that cannot become a message.
-    #[error("the event at {place} cannot be published: {fault}")]
-    Row {
-        /// Where in the log.
-        place: String,
-        /// Why.
-        fault: RowFault,
-    },
+    /// A row that is not to be passed over.
+    #[error(transparent)]
+    Halt(#[from] Box<Halt>),
     /// The state machine says stop.
     #[error("{0}")]
     Stop(StopReason),
 }
 
-/// Why a row cannot become a message.
-#[derive(Debug, thiserror::Error)]
-pub enum RowFault {
-    /// A value in it cannot be read.
-    #[error(transparent)]
-    Row(#[from] RowError),
-    /// The message cannot carry it.
-    #[error(transparent)]
-    Message(#[from] MessageError),
+impl IntakeError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Bind(error) => Some(error.hint()),
+            Self::Halt(halt) => halt.hint(),
+            Self::Decode(_) | Self::UnknownRelation(_) | Self::Stop(_) => None,
+        }
+    }
 }

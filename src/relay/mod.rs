@@ -10,7 +10,7 @@ mod resume;
 mod state;
 
 pub use driver::{Finish, Limits, Session, SessionError};
-pub use intake::{Intake, IntakeError, RowFault};
+pub use intake::{Intake, IntakeError};
 pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};
 pub use resume::{ResumeError, Start};
 pub use state::{Effect, Event, LogFault, Relay, Resume, StopReason, Window};

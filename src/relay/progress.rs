@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::lsn::Lsn;
+use crate::{lsn::Lsn, publish::PoisonReason};
 
 /// Upper bounds of the latency histogram, from commit to storage, in seconds: the steps double from 0.5 ms on, and the
 /// last ones are for outages.
@@ -33,6 +33,8 @@ pub struct Progress {
     skipped: AtomicU64,
     dropped_headers: AtomicU64,
     ignored_changes: AtomicU64,
+    /// By the place of the reason in [`PoisonReason::ALL`].
+    dead_letters: [AtomicU64; PoisonReason::ALL.len()],
     latency: Latency,
 }
 
@@ -60,7 +62,7 @@ pub struct Snapshot {
     pub oldest_unstored: Duration,
     /// Committed transactions received.
     pub transactions: u64,
-    /// Events stored.
+    /// Events stored, dead letters included.
     pub events: u64,
     /// Bytes of their rows.
     pub event_bytes: u64,
@@ -72,6 +74,8 @@ pub struct Snapshot {
     pub dropped_headers: u64,
     /// Changes that are no inserts into the outbox.
     pub ignored_changes: u64,
+    /// Dead letters made, by reason; every reason is there.
+    pub dead_letters: Vec<(PoisonReason, u64)>,
     /// Stored events by latency: one count for each bound of [`LATENCY_BUCKETS_SECONDS`], then one for all above.
     pub latency_counts: Vec<u64>,
     /// Sum of the latencies.
@@ -105,6 +109,7 @@ impl Progress {
             skipped: count(&self.skipped),
             dropped_headers: count(&self.dropped_headers),
             ignored_changes: count(&self.ignored_changes),
+            dead_letters: PoisonReason::ALL.into_iter().zip(self.dead_letters.iter().map(count)).collect(),
             latency_counts: self.latency.counts.iter().map(count).collect(),
             latency_sum: Duration::from_micros(count(&self.latency.sum_us)),
         }
@@ -159,6 +164,14 @@ impl Progress {
 
     pub(super) fn change_ignored(&self) {
         self.ignored_changes.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn dead_letter(&self, reason: PoisonReason) {
+        for (candidate, count) in PoisonReason::ALL.into_iter().zip(&self.dead_letters) {
+            if candidate == reason {
+                count.fetch_add(1, Relaxed);
+            }
+        }
     }
 }
 

@@ -108,7 +108,7 @@ fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<
 
 fn encode_counters(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<(), std::fmt::Error> {
     let counters = [
-        ("events_stored", "Events that the stream stored", now.events),
+        ("events_stored", "Events that the stream stored, dead letters included", now.events),
         ("event_bytes_stored", "Bytes of the rows of events that the stream stored", now.event_bytes),
         ("transactions_received", "Committed transactions received from Postgres", now.transactions),
         ("duplicates", "Events whose id the stream held already, and that were not stored again", now.duplicates),
@@ -118,6 +118,11 @@ fn encode_counters(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Resul
     ];
     for (name, help, value) in counters {
         ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+    }
+    let help = "Events that no message can carry and that a dead letter stands for, by reason";
+    let mut family = encoder.encode_descriptor("dead_letters", help, None, MetricType::Counter)?;
+    for (reason, count) in &now.dead_letters {
+        ConstCounter::new(*count).encode(family.encode_family(&[("reason", reason.code())])?)?;
     }
     Ok(())
 }

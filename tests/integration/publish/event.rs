@@ -8,7 +8,7 @@ use walpost::{
     lsn::Lsn,
     outbox::{Event, Template, Text, Timestamp},
     position::{Place, Source},
-    publish::{Answer, Broker, Built, Chain, MessageBuilder, MessageError, Notice, Outcome},
+    publish::{Answer, Broker, Built, Chain, MessageBuilder, MessageError, Notice, Outcome, SizeLimits},
     sandbox::servers::PrivateNats,
 };
 
@@ -67,8 +67,8 @@ impl Publisher {
     pub(super) async fn without_stream(server: &PrivateNats, stream: &str) -> Self {
         let broker = Box::pin(broker(server, stream)).await;
         let template = Template::parse(&format!("{stream}.{{aggregate_type}}.{{event_type}}")).unwrap();
-        let max = broker.max_payload_bytes();
-        let builder = MessageBuilder::new(Arc::new(template), source(), stream, max).unwrap();
+        let limits = SizeLimits { max_payload_bytes: broker.max_payload_bytes(), max_message_bytes: None };
+        let builder = MessageBuilder::new(Arc::new(template), source(), stream, limits).unwrap();
         let (client, context) = Box::pin(bystander(server)).await;
         Self { broker, builder, context, _bystander: client }
     }
