@@ -16,6 +16,7 @@ mod killed;
 mod large;
 mod load;
 mod other_tables;
+mod poison;
 mod samples;
 mod secrets;
 mod stream;

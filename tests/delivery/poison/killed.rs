@@ -1,0 +1,106 @@
+//! Kills, with poison among what is delivered: nothing lost, repeated or reordered, dead letters included.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::dead::{reason, record};
+use crate::{
+    chance::Chance,
+    daemon::Settings,
+    stream::Reader,
+    supervised::Supervised,
+    wait,
+    witness::{Witness, assert_same, log_of},
+    world::{connect, nats, own_postgres},
+};
+
+/// How often the program is killed.
+const KILLS: u64 = 10;
+/// How many more messages each life must store before it is killed, at the most.
+const LIFE: u64 = 40;
+/// How long the application rests between transactions: on two processors, something left for the others.
+const REST: Duration = Duration::from_millis(3);
+
+/// Values of the aggregate id, as SQL, and of the size of the payload, with what becomes of them.
+const KINDS: [(&str, u32, Option<&str>); 6] = [
+    ("'7'", 10, None),
+    ("'8'", 5000, None),
+    ("'9'", 10, None),
+    ("E'7\\r\\nNats-Rollup: all'", 10, Some("unsendable-value")),
+    ("repeat('k', 20000)", 10, Some("unsendable-value")),
+    ("'7'", 1_100_000, Some("message-too-large")),
+];
+
+/// Records events of all kinds in transactions of one to four until told to stop, and gives the reason of each by its id.
+async fn write(url: String, seed: u64, stop: Arc<AtomicBool>) -> BTreeMap<String, Option<&'static str>> {
+    let (client, mut chance) = (connect(&url).await, Chance::new(seed));
+    let mut recorded = BTreeMap::new();
+    while !stop.load(Relaxed) {
+        let mut rows = Vec::new();
+        for _ in 0..=chance.below(4) {
+            let id = uuid::Uuid::new_v4().to_string();
+            // Most are small, so that some are on their way when the end comes.
+            let (aggregate_id, bytes, reason) = if chance.percent(60) { KINDS[0] } else { *chance.one_of(&KINDS) };
+            rows.push(format!("('{id}', 'order', {aggregate_id}, 'placed', to_jsonb(repeat('x', {bytes})))"));
+            recorded.insert(id, reason);
+        }
+        let sql = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload) VALUES ";
+        client.batch_execute(&[sql, &rows.join(", ")].concat()).await.unwrap();
+        sleep(REST).await;
+    }
+    recorded
+}
+
+#[tokio::test]
+async fn kills_lose_repeat_and_reorder_nothing_with_poison_among_the_events() {
+    let seed = Chance::seed("kills with poison");
+    let (postgres, broker) = (own_postgres(&[("max_wal_size", "4GB")]).await, nats().await);
+    let settings = Settings::new(&postgres.url(), &broker.url());
+    settings.set_up().await;
+    let client = connect(&postgres.url()).await;
+    let witness = Witness::begin(&client, "poison_killed").await;
+    let reader = Reader::connect(&broker.url(), "OUTBOX").await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn(write(postgres.url(), seed, Arc::clone(&stop)));
+
+    let (mut chance, mut daemon) = (Chance::new(seed), Supervised::start(&settings));
+    for _ in 0..KILLS {
+        let enough = reader.last_sequence().await + 1 + chance.below(LIFE);
+        wait::until("some are stored", async || {
+            daemon.look().await;
+            reader.last_sequence().await >= enough
+        })
+        .await;
+        daemon.kill().await;
+        daemon.start_again();
+    }
+    stop.store(true, Relaxed);
+    let recorded = writer.await.unwrap();
+    wait::until("all are stored", async || {
+        daemon.look().await;
+        reader.last_sequence().await >= recorded.len() as u64
+    })
+    .await;
+    let (seen, stored) = (witness.all(&client).await, reader.all().await);
+    assert_same(&seen, &stored, &log_of(&client, "walpost").await);
+    let mut dead = 0;
+    for message in &stored {
+        assert_eq!(reason(message), recorded[message.header("Nats-Msg-Id")], "message {}", message.sequence);
+        if reason(message).is_some() {
+            dead += 1;
+            assert_eq!(record(message)["event_id"], message.header("Nats-Msg-Id"));
+        }
+    }
+    println!("{} events, {dead} of them dead letters", stored.len());
+    assert!(dead > 10 && dead < stored.len() / 2, "{dead} of {} are dead letters", stored.len());
+    wait::until("the daemon delivers", async || daemon.look().await).await;
+    assert_eq!(daemon.terminate().await, 0);
+}
