@@ -42,8 +42,8 @@ pub struct Message {
 /// Where a message stands in both logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// The sequence of the message before it in the stream.
-    pub expected_last_sequence: u64,
+    /// The sequence of the message before it in the stream; `None` where the order of the stream is not ours.
+    pub expected_last_sequence: Option<u64>,
     /// Its place in the log of Postgres.
     pub place: Place,
 }
@@ -79,6 +79,11 @@ impl MessageBuilder {
         Ok(Self { template, source, stream, max_payload_bytes, scratch: String::new() })
     }
 
+    /// Makes messages for a server that takes `max_payload_bytes`.
+    pub fn limit(&mut self, max_payload_bytes: usize) {
+        self.max_payload_bytes = max_payload_bytes;
+    }
+
     /// Makes the message. `data` is the piece of log that the event was read from; the body stays a slice of it.
     pub fn build(&mut self, event: &Event<'_>, data: &Bytes, chain: Chain) -> Result<Built, MessageError> {
         self.scratch.clear();
@@ -102,7 +107,9 @@ impl MessageBuilder {
     fn add_own_headers(&mut self, event: &Event<'_>, chain: Chain, out: &mut HeaderMap) -> Result<(), MessageError> {
         out.insert(MSG_ID, value("Nats-Msg-Id", &event.id)?);
         out.insert(EXPECTED_STREAM, self.stream.clone());
-        out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(chain.expected_last_sequence));
+        if let Some(sequence) = chain.expected_last_sequence {
+            out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
+        }
         self.scratch.clear();
         self.source.write_position(chain.place, &mut self.scratch);
         out.insert(POSITION, own_value(POSITION_HEADER, &self.scratch)?);

@@ -1,14 +1,19 @@
-//! Reads the log's messages on the way into the state machine: finds the outbox among the tables, rows among the
-//! changes, and makes messages of the rows that are to be published.
+//! Reads the log's messages on the way into the state machine, and makes messages of the rows that are due: finds the
+//! outbox among the tables, and rows among the changes.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
+    event::{Due, Effect, Event, Mode, StopReason},
     progress::Progress,
-    state::{Effect, Event, Relay, StopReason},
+    state::Relay,
 };
 use crate::{
     lsn::Lsn,
@@ -20,6 +25,7 @@ use crate::{
 /// Makes messages out of log.
 #[derive(Debug)]
 pub struct Intake {
+    mode: Mode,
     mapping: Mapping,
     base_types: BaseTypes,
     outbox: Option<Table>,
@@ -28,43 +34,54 @@ pub struct Intake {
     progress: Arc<Progress>,
 }
 
+/// A row as it came out of the log, with the description of its table at that moment: enough to make its message, more
+/// than once if need be.
+#[derive(Clone, Debug)]
+pub struct LogRow {
+    data: Bytes,
+    binding: Arc<Binding>,
+}
+
 #[derive(Debug)]
 struct Table {
     relation_id: u32,
-    binding: Binding,
-}
-
-/// What one piece of log came to.
-#[derive(Debug)]
-pub(super) enum Taken {
-    /// Nothing to send.
-    Nothing,
-    /// A message to publish under this sequence.
-    Message(Message, u64),
-    /// The end of a transaction, which is where the received log now ends.
-    Commit(Lsn),
+    binding: Arc<Binding>,
 }
 
 impl Intake {
     /// Looks for the mapped table; `base_types` names the built-in type behind each type of the database's own.
-    pub fn new(mapping: Mapping, base_types: BaseTypes, builder: MessageBuilder, progress: Arc<Progress>) -> Self {
-        Self { mapping, base_types, outbox: None, foreign: HashSet::new(), builder, progress }
+    pub fn new(
+        mode: Mode,
+        mapping: Mapping,
+        base_types: BaseTypes,
+        builder: MessageBuilder,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self { mode, mapping, base_types, outbox: None, foreign: HashSet::new(), builder, progress }
     }
 
-    /// Takes in one message of the log.
-    pub(super) fn take(&mut self, data: &Bytes, relay: &mut Relay, now: Instant) -> Result<Taken, IntakeError> {
-        let effect = match LogMessage::decode(data)? {
-            LogMessage::Insert { relation_id, new } => {
-                return self.insert(relation_id, new, Row { data, now }, relay);
-            }
+    /// Makes messages within the limit of another broker connection from now on.
+    pub fn limit_messages(&mut self, max_payload_bytes: usize) {
+        self.builder.limit(max_payload_bytes);
+    }
+
+    /// Takes in one message of the log. At the end of a transaction: where the received log now ends.
+    pub(super) fn take(
+        &mut self,
+        data: Bytes,
+        relay: &mut Relay<LogRow>,
+        now: Instant,
+    ) -> Result<Option<Lsn>, IntakeError> {
+        let effect = match LogMessage::decode(&data)? {
+            LogMessage::Insert { relation_id, .. } => self.insert(relation_id, data, relay)?,
             LogMessage::Begin(begin) => {
                 self.progress.transaction_received();
                 relay.apply(Event::Begin { commit_lsn: begin.final_lsn, commit_time_us: begin.commit_time_us })
             }
             LogMessage::Commit(commit) => {
                 let (commit_lsn, end_lsn) = (commit.commit_lsn, commit.end_lsn);
-                stop_if_told(relay.apply(Event::Commit { commit_lsn, end_lsn }))?;
-                return Ok(Taken::Commit(end_lsn));
+                stop_if_told(relay.apply(Event::Commit { commit_lsn, end_lsn, now }))?;
+                return Ok(Some(end_lsn));
             }
             LogMessage::Relation(relation) => {
                 self.learn(&relation)?;
@@ -77,13 +94,30 @@ impl Intake {
             LogMessage::Origin { .. } | LogMessage::Type { .. } | LogMessage::Logical { .. } => Effect::None,
         };
         stop_if_told(effect)?;
-        Ok(Taken::Nothing)
+        Ok(None)
+    }
+
+    /// Makes the message of a row whose turn it is.
+    pub(super) fn message(&mut self, due: Due<'_, LogRow>) -> Result<Message, IntakeError> {
+        let Due { place, expected_last_sequence, row: LogRow { data, binding }, .. } = due;
+        let fault = |fault: RowFault| IntakeError::Row { place: place.to_string(), fault };
+        let event = binding.read(new_row(data)?).map_err(|error| fault(error.into()))?;
+        let chain = Chain { expected_last_sequence, place };
+        let built = self.builder.build(&event, data, chain).map_err(|error| fault(error.into()))?;
+        if let Some((reason, name)) = built.dropped_headers.first() {
+            let count = built.dropped_headers.total();
+            self.progress.headers_dropped(count.into());
+            let event_id = Traceable(&event.id);
+            tracing::warn!(%event_id, position = %place, count, %reason, name, "dropped headers that no message may carry");
+        }
+        self.progress.published(place.commit_lsn);
+        Ok(built.message)
     }
 
     /// A table is described before its first row and again after every change of its definition.
     fn learn(&mut self, relation: &Relation) -> Result<(), IntakeError> {
         if self.mapping.table.is_for(relation) {
-            let binding = Binding::bind(&self.mapping, relation, &self.base_types)?;
+            let binding = Arc::new(Binding::bind(&self.mapping, relation, &self.base_types)?);
             self.outbox = Some(Table { relation_id: relation.id, binding });
             self.foreign.remove(&relation.id);
             return Ok(());
@@ -99,47 +133,40 @@ impl Intake {
         Ok(())
     }
 
-    fn insert(
-        &mut self,
-        relation_id: u32,
-        tuple: Tuple<'_>,
-        row: Row<'_>,
-        relay: &mut Relay,
-    ) -> Result<Taken, IntakeError> {
+    fn insert(&self, relation_id: u32, data: Bytes, relay: &mut Relay<LogRow>) -> Result<Effect, IntakeError> {
         let Some(table) = self.outbox.as_ref().filter(|table| table.relation_id == relation_id) else {
             if self.foreign.contains(&relation_id) {
                 self.progress.change_ignored();
-                return Ok(Taken::Nothing);
+                return Ok(Effect::None);
             }
             return Err(IntakeError::UnknownRelation(relation_id));
         };
-        let (expected_last_sequence, place) = match relay.apply(Event::Row { bytes: row.data.len(), now: row.now }) {
-            Effect::Publish { expected_last_sequence, place } => (expected_last_sequence, place),
-            Effect::Skip => {
-                self.progress.skipped();
-                return Ok(Taken::Nothing);
-            }
-            other => return stop_if_told(other).map(|()| Taken::Nothing),
-        };
-        let fault = |fault: RowFault| IntakeError::Row { place: place.to_string(), fault };
-        let event = table.binding.read(tuple).map_err(|error| fault(error.into()))?;
-        let chain = Chain { expected_last_sequence, place };
-        let built = self.builder.build(&event, row.data, chain).map_err(|error| fault(error.into()))?;
-        if let Some((reason, name)) = built.dropped_headers.first() {
-            let count = built.dropped_headers.total();
-            self.progress.headers_dropped(count.into());
-            let event_id = Traceable(&event.id);
-            tracing::warn!(%event_id, position = %place, count, %reason, name, "dropped headers that no message may carry");
+        let key = if self.mode == Mode::Shared { aggregate_key(&table.binding, new_row(&data)?) } else { 0 };
+        let bytes = data.len();
+        let row = LogRow { data, binding: Arc::clone(&table.binding) };
+        let effect = relay.apply(Event::Row { row, bytes, key });
+        if effect == Effect::Skip {
+            self.progress.skipped();
         }
-        self.progress.published(place.commit_lsn);
-        Ok(Taken::Message(built.message, expected_last_sequence + 1))
+        Ok(effect)
     }
 }
 
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    data: &'a Bytes,
-    now: Instant,
+/// The tuple of an insert.
+fn new_row(data: &Bytes) -> Result<Tuple<'_>, IntakeError> {
+    match LogMessage::decode(data)? {
+        LogMessage::Insert { new, .. } => Ok(new),
+        _ => Err(IntakeError::NotAnInsert),
+    }
+}
+
+/// What stands for the aggregate of a row. Two aggregates that share a key only wait for each other; so do all rows
+/// that cannot be read.
+fn aggregate_key(binding: &Binding, row: Tuple<'_>) -> u64 {
+    let Ok(event) = binding.read(row) else { return 0 };
+    let mut hasher = DefaultHasher::new();
+    (&*event.aggregate_type, &*event.aggregate_id).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn stop_if_told(effect: Effect) -> Result<(), IntakeError> {
@@ -158,6 +185,9 @@ pub enum IntakeError {
     /// The table does not have the columns that the configuration names.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A row that was taken for an insert is none.
+    #[error("a message of the output plugin changed its kind (this is a defect in walpost)")]
+    NotAnInsert,
     /// A row of a table that was never described.
     #[error("a row came of relation {0}, which Postgres did not describe")]
     UnknownRelation(u32),
