@@ -18,7 +18,7 @@ pub enum RunError {
     #[error("Postgres ended the SQL session: it shuts down, or somebody terminated the session")]
     SqlSessionEnded,
     /// Something is missing or does not fit.
-    #[error("cannot start: {}", preflight::counted(.0))]
+    #[error("cannot deliver: {}", preflight::counted(.0))]
     NotReady(Vec<Problem>),
     /// NATS failed.
     #[error(transparent)]

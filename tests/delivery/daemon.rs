@@ -119,7 +119,7 @@ impl Daemon {
     pub(crate) async fn until_ready(&mut self) {
         let ready = wait::some("walpost leads", async || match self.exit_code() {
             Some(code) => Some(Err(code)),
-            None => self.get("/ready").await.filter(|page| page.code == 200).map(Ok),
+            None => self.get("/ready").await.filter(|page| page.code == 200 && page.body == "leading\n").map(Ok),
         });
         let ended = ready.await.err();
         assert_eq!(ended, None, "walpost ended: {}", self.log());
