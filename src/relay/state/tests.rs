@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod resuming;
+mod shared;
+
 const WIDE: Window = Window { max_in_flight: 1000, max_in_flight_bytes: 1 << 20 };
 const FRESH: Resume = Resume { last_sequence: 0, stored: None };
 
@@ -295,122 +298,6 @@ fn a_log_that_contradicts_itself_stops_delivery() {
     assert_eq!(bench.commit(11), fault(LogFault::OtherCommit));
     let mut bench = Bench::proven(WIDE);
     assert_eq!(bench.begin(1), fault(LogFault::Backwards));
-}
-
-#[test]
-fn after_a_lost_connection_delivery_goes_on_behind_what_the_stream_holds() {
-    let mut bench = Bench::proven(WIDE);
-    bench.transaction(10, 2);
-    bench.transaction(20, 2);
-    bench.send();
-    assert_eq!(bench.resume(4, Some(place(20, 0))), Ok(3));
-    assert_eq!(bench.confirmed(), 15, "the second transaction is stored in part");
-    assert_eq!(bench.send(), [(4, Some(4))], "only what is missing, under its old sequence");
-    bench.stored(4, 5);
-    assert_eq!(bench.confirmed(), 25);
-}
-
-#[test]
-fn a_connection_that_stored_nothing_leaves_everything_to_be_sent_again() {
-    let mut bench = Bench::proven(WIDE);
-    bench.transaction(10, 2);
-    bench.send();
-    for _ in 0..3 {
-        assert_eq!(bench.resume(1, Some(place(1, 0))), Ok(0));
-        assert_eq!(bench.send(), [(1, Some(1))], "one at a time until the chain is proven again");
-    }
-    bench.stored(1, 2);
-    assert_eq!(bench.send(), [(2, Some(2))]);
-}
-
-#[test]
-fn answers_out_of_turn_do_not_count_when_the_connection_is_lost_before_the_gap_is_closed() {
-    let mut bench = Bench::proven(WIDE);
-    bench.transaction(10, 3);
-    bench.send();
-    bench.stored(3, 4);
-    assert_eq!(bench.resume(4, Some(place(10, 2))), Ok(3), "a chain has no gaps, so the others are stored too");
-    assert_eq!(bench.confirmed(), 15);
-}
-
-#[test]
-fn a_foreign_message_is_skipped_over() {
-    let mut bench = Bench::proven(WIDE);
-    bench.transaction(10, 2);
-    bench.send();
-    bench.ack(1, refusal());
-    assert_eq!(bench.resume(2, Some(place(1, 0))), Ok(0));
-    assert_eq!(bench.send(), [(1, Some(2))]);
-    bench.stored(1, 3);
-    assert_eq!(bench.send(), [(2, Some(3))]);
-}
-
-#[test]
-fn a_stream_that_lost_what_it_confirmed_stops_delivery() {
-    for (last_sequence, stored) in [(0, None), (1, Some(place(1, 0))), (2, Some(place(1, 0)))] {
-        let mut bench = Bench::proven(WIDE);
-        bench.transaction(10, 1);
-        bench.send();
-        bench.stored(1, 2);
-        let expected = StopReason::Forgotten { known_sequence: 2, last_sequence };
-        assert_eq!(bench.resume(last_sequence, stored), Err(expected));
-    }
-}
-
-#[test]
-fn a_stream_that_somebody_else_continued_stops_delivery() {
-    let mut bench = Bench::proven(WIDE);
-    bench.transaction(10, 1);
-    bench.send();
-    assert_eq!(bench.resume(9, Some(place(50, 0))), Err(StopReason::Overtaken { place: place(50, 0) }));
-    let mut fresh = Bench::new(WIDE, FRESH);
-    assert_eq!(fresh.resume(9, Some(place(50, 0))), Err(StopReason::Overtaken { place: place(50, 0) }));
-}
-
-#[test]
-fn when_the_last_message_was_removed_its_sequence_tells_what_is_stored() {
-    let mut bench = Bench::proven(WIDE);
-    bench.transaction(10, 3);
-    bench.send();
-    assert_eq!(bench.resume(3, None), Ok(2));
-    assert_eq!(bench.send(), [(3, Some(3))]);
-    assert!(bench.resume(9, None).is_err(), "more than we sent");
-}
-
-#[test]
-fn shared_sends_one_message_of_an_aggregate_at_a_time() {
-    let mut bench = Bench::shared();
-    bench.begin(10);
-    for key in [7, 7, 8, 7] {
-        bench.row_of(key);
-    }
-    bench.commit(10);
-    assert_eq!(bench.send(), [(0, None), (2, None)]);
-    bench.stored(0, 100);
-    assert_eq!(bench.send(), [(1, None)]);
-    bench.stored(2, 90);
-    assert_eq!(bench.confirmed(), 0);
-    bench.stored(1, 102);
-    assert_eq!(bench.send(), [(3, None)]);
-    assert_eq!(bench.ack(3, Outcome::Duplicate { sequence: 5 }), Effect::Duplicate);
-    assert_eq!(bench.confirmed(), 15, "a duplicate is stored");
-}
-
-#[test]
-fn shared_sends_everything_unanswered_again_in_the_order_of_each_aggregate() {
-    let mut bench = Bench::shared();
-    bench.begin(10);
-    for key in [7, 8, 7, 8] {
-        bench.row_of(key);
-    }
-    bench.commit(10);
-    bench.send();
-    bench.stored(1, 50);
-    assert_eq!(bench.send(), [(3, None)]);
-    assert_eq!(bench.resume(50, None), Ok(0));
-    assert_eq!(bench.send(), [(0, None), (3, None)], "what was answered is not sent again");
-    bench.stored(0, 60);
-    assert_eq!(bench.send(), [(2, None)]);
 }
 
 #[test]
