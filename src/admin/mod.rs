@@ -94,6 +94,8 @@ fn status_of(health: &Health, now: &Snapshot) -> Value {
         "rows": { "skipped": now.skipped, "ignored": now.ignored_changes },
         "transactions": now.transactions,
         "retries": now.retries,
+        "mode": if now.is_shared { "shared" } else { "chain" },
+        "foreign_messages": now.foreign,
         "headers_dropped": now.dropped_headers,
     })
 }

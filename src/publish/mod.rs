@@ -6,9 +6,11 @@
 mod broker;
 mod message;
 mod outcome;
+mod sharing;
 mod stream;
 
 pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles};
 pub use message::{Built, Chain, Message, MessageBuilder, MessageError};
 pub use outcome::Outcome;
-pub use stream::{StreamEnd, StreamError, StreamInspector, StreamPlan, StreamProblem};
+pub use sharing::Sharing;
+pub use stream::{StreamEnd, StreamError, StreamFit, StreamInspector, StreamPlan, StreamProblem, StreamTail};

@@ -34,6 +34,9 @@ pub struct Progress {
     dropped_headers: AtomicU64,
     ignored_changes: AtomicU64,
     retries: AtomicU64,
+    foreign: AtomicU64,
+    foreign_looked_up_to: AtomicU64,
+    is_shared: AtomicBool,
     /// Something keeps events from being delivered.
     blocked: AtomicBool,
     latency: Latency,
@@ -77,6 +80,10 @@ pub struct Snapshot {
     pub ignored_changes: u64,
     /// How often delivery was taken up again after a fault.
     pub retries: u64,
+    /// Messages of others in a stream that should be ours alone.
+    pub foreign: u64,
+    /// Whether the stream is not ours alone, so that less is promised.
+    pub is_shared: bool,
     /// Stored events by latency: one count for each bound of [`LATENCY_BUCKETS_SECONDS`], then one for all above.
     pub latency_counts: Vec<u64>,
     /// Sum of the latencies.
@@ -111,6 +118,8 @@ impl Progress {
             dropped_headers: count(&self.dropped_headers),
             ignored_changes: count(&self.ignored_changes),
             retries: count(&self.retries),
+            foreign: count(&self.foreign),
+            is_shared: self.is_shared.load(Relaxed),
             latency_counts: self.latency.counts.iter().map(count).collect(),
             latency_sum: Duration::from_micros(count(&self.latency.sum_us)),
         }
@@ -119,6 +128,17 @@ impl Progress {
     /// The server's log ends at `lsn`.
     pub fn server_ends_at(&self, lsn: Lsn) {
         self.server_end.fetch_max(lsn.as_u64(), Relaxed);
+    }
+
+    /// Whether the stream is not ours alone.
+    pub fn shares_stream(&self, is_shared: bool) {
+        self.is_shared.store(is_shared, Relaxed);
+    }
+
+    /// The last `count` messages of a stream that ends at `last_sequence` are not ours. Each is counted once.
+    pub fn foreign_messages(&self, last_sequence: u64, count: u64) {
+        let looked_up_to = self.foreign_looked_up_to.fetch_max(last_sequence, Relaxed);
+        self.foreign.fetch_add(count.min(last_sequence.saturating_sub(looked_up_to)), Relaxed);
     }
 
     /// Something keeps events from being delivered, until [`Progress::unblock`]; delivery will be tried again.

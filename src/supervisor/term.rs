@@ -12,7 +12,7 @@ use crate::{
     position::Source,
     postgres::sql::Session as SqlSession,
     preflight::{self, Facts, Problem},
-    publish::{Broker, MessageBuilder, StreamEnd},
+    publish::{Broker, MessageBuilder, StreamEnd, StreamTail},
     relay::{Finish, Intake, Mode, Progress, Relay, Resume, Session, Start},
     replication::{Connection, ReplicationStream, StartOptions},
 };
@@ -28,11 +28,18 @@ const GROWING: Lsn = Lsn::new(u64::MAX);
 
 /// What it takes to lead.
 struct Lead {
+    mode: Mode,
     sql: SqlSession,
     /// None while it is away.
     broker: Option<Broker>,
     session: Session,
     source: Source,
+}
+
+/// What was found on both sides.
+struct Found {
+    facts: Facts,
+    mode: Mode,
 }
 
 impl Supervisor {
@@ -44,7 +51,7 @@ impl Supervisor {
             () = stop.cancelled() => return Ok(Finish::Drained),
             prepared = self.prepare(was_ready) => prepared,
         };
-        let Lead { sql, mut broker, mut session, source } = prepared?;
+        let Lead { mode, sql, mut broker, mut session, source } = prepared?;
         *was_ready = true;
         self.health.enter(Phase::Leading);
         // When Postgres shuts down it ends the sessions for SQL first, and then waits for its walsenders to be done:
@@ -57,7 +64,7 @@ impl Supervisor {
         };
         tokio::select! {
             biased;
-            led = self.lead(&mut session, &mut broker, &source, &leave) => led?,
+            led = self.lead(&mut session, &mut broker, (mode, &source), &leave) => led?,
             never = cancel_at_end => match never {},
             never = watch_server_end(&sql, &self.progress) => match never {},
         }
@@ -74,8 +81,8 @@ impl Supervisor {
     async fn prepare(&self, was_ready: &mut bool) -> Result<Lead, RunError> {
         let sql = SqlSession::connect(&self.plan.endpoint).await?;
         let mut broker = Broker::connect(&self.plan.broker).await?;
-        let mut facts = self.inspect(&sql, &broker).await?;
-        let mut is_taken = facts.slot.as_ref().is_some_and(|slot| slot.active_pid.is_some());
+        let mut found = self.inspect(&sql, &broker).await?;
+        let mut is_taken = found.facts.slot.as_ref().is_some_and(|slot| slot.active_pid.is_some());
         loop {
             if is_taken {
                 *was_ready = true;
@@ -83,26 +90,39 @@ impl Supervisor {
                 if !broker.is_open() {
                     broker = Broker::connect(&self.plan.broker).await?;
                 }
-                facts = self.inspect(&sql, &broker).await?;
+                found = self.inspect(&sql, &broker).await?;
             }
-            match self.take_slot(&broker).await {
+            match self.take_slot(&broker, found.mode).await {
                 Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
                 Err(error) => return Err(error),
                 Ok((log, source)) => {
-                    let session = self.session(log, &source, &broker, facts).await?;
-                    return Ok(Lead { sql, broker: Some(broker), session, source });
+                    let mode = found.mode;
+                    let session = self.session(log, &source, &broker, found).await?;
+                    return Ok(Lead { mode, sql, broker: Some(broker), session, source });
                 }
             }
         }
     }
 
     /// Everything that is missing on either side, at once.
-    async fn inspect(&self, sql: &SqlSession, broker: &Broker) -> Result<Facts, RunError> {
+    async fn inspect(&self, sql: &SqlSession, broker: &Broker) -> Result<Found, RunError> {
         let Plan { needs, stream, .. } = &self.plan;
         let facts = preflight::inspect(sql, needs).await?;
         let mut problems = preflight::problems(&facts, needs);
-        problems.extend(broker.inspector().problems(stream).await?.into_iter().map(Problem::Stream));
-        if problems.is_empty() { Ok(facts) } else { Err(RunError::NotReady(problems)) }
+        let fit = broker.inspector().fit(stream).await?;
+        problems.extend(fit.problems.into_iter().map(Problem::Stream));
+        if !problems.is_empty() {
+            return Err(RunError::NotReady(problems));
+        }
+        self.progress.shares_stream(fit.sharing.is_some());
+        let Some(why) = fit.sharing else { return Ok(Found { facts, mode: Mode::Chain }) };
+        tracing::warn!(
+            stream = stream.name,
+            %why,
+            action = "give walpost a stream of its own, and let others take from that",
+            "the stream is shared: after a fault some events may be stored twice, and only the order of an aggregate is kept",
+        );
+        Ok(Found { facts, mode: Mode::Shared })
     }
 
     /// Waits until nobody reads from the slot. Asked by SQL, because each attempt to take a slot that is in use is an
@@ -123,9 +143,9 @@ impl Supervisor {
     }
 
     /// Takes the slot, and has the log sent from the stream's last event on.
-    async fn take_slot(&self, broker: &Broker) -> Result<(ReplicationStream, Source), RunError> {
+    async fn take_slot(&self, broker: &Broker, mode: Mode) -> Result<(ReplicationStream, Source), RunError> {
         let Plan { endpoint, needs, .. } = &self.plan;
-        let end = stream_end(broker).await?;
+        let end = self.stream_end(broker, mode).await?;
         let mut connection = Connection::open(endpoint).await?;
         let identity = connection.identify_system().await?;
         let source = Source { system_id: identity.system_id, timeline: identity.timeline, slot: needs.slot.clone() };
@@ -143,11 +163,12 @@ impl Supervisor {
         log: ReplicationStream,
         source: &Source,
         broker: &Broker,
-        facts: Facts,
+        Found { facts, mode }: Found,
     ) -> Result<Session, RunError> {
         let Plan { needs, template, stream, window, limits, hold_back, .. } = &self.plan;
-        let resume = resume_point(broker, source).await?;
+        let resume = self.resume_point(broker, mode, source).await?;
         tracing::info!(
+            %mode,
             slot = needs.slot,
             stream = stream.name,
             system_id = source.system_id,
@@ -157,7 +178,6 @@ impl Supervisor {
         );
         let max_payload = broker.max_payload_bytes();
         let builder = MessageBuilder::new(Arc::clone(template), source.clone(), &stream.name, max_payload)?;
-        let mode = Mode::Chain;
         let intake = Intake::new(mode, needs.mapping.clone(), facts.base_types, builder, self.progress());
         let relay = Relay::new(mode, *window, *hold_back, resume);
         Ok(Session::new(log, intake, relay, *limits, self.progress()))
@@ -168,7 +188,7 @@ impl Supervisor {
         &self,
         session: &mut Session,
         broker: &mut Option<Broker>,
-        source: &Source,
+        (mode, source): (Mode, &Source),
         leave: &CancellationToken,
     ) -> Result<(), RunError> {
         while let Some(present) = broker {
@@ -184,7 +204,7 @@ impl Supervisor {
                 biased;
                 () = leave.cancelled() => return Ok(()),
                 never = session.tend() => match never? {},
-                regained = self.regain(error.into(), source) => regained?,
+                regained = self.regain(error.into(), mode, source) => regained?,
             };
             session.resume(resume, regained.max_payload_bytes())?;
             *broker = Some(regained);
@@ -193,42 +213,51 @@ impl Supervisor {
     }
 
     /// Tries until there is a connection to the broker again, and its stream says where it ends.
-    async fn regain(&self, lost: RunError, source: &Source) -> Result<(Broker, Resume), RunError> {
+    async fn regain(&self, lost: RunError, mode: Mode, source: &Source) -> Result<(Broker, Resume), RunError> {
         let mut error = lost;
         loop {
             sleep(self.pause_after(error)?).await;
-            match self.reach_broker(source).await {
+            match self.reach_broker(mode, source).await {
                 Ok(reached) => return Ok(reached),
                 Err(again) => error = again,
             }
         }
     }
 
-    async fn reach_broker(&self, source: &Source) -> Result<(Broker, Resume), RunError> {
+    async fn reach_broker(&self, mode: Mode, source: &Source) -> Result<(Broker, Resume), RunError> {
         let broker = Broker::connect(&self.plan.broker).await?;
         let problems = broker.inspector().problems(&self.plan.stream).await?;
         if !problems.is_empty() {
             return Err(RunError::NotReady(problems.into_iter().map(Problem::Stream).collect()));
         }
-        let resume = resume_point(&broker, source).await?;
+        let resume = self.resume_point(&broker, mode, source).await?;
         Ok((broker, resume))
     }
-}
 
-/// Where the stream ends, for a log that is being read.
-async fn resume_point(broker: &Broker, source: &Source) -> Result<Resume, RunError> {
-    Ok(Start::after(&stream_end(broker).await?, source, GROWING)?.resume)
-}
-
-async fn stream_end(broker: &Broker) -> Result<StreamEnd, RunError> {
-    let end = broker.inspector().end().await?;
-    if let StreamEnd::Removed { sequence } = end {
-        tracing::warn!(
-            sequence,
-            "the stream's last message was removed, so delivery continues at the slot's own position"
-        );
+    /// Where the stream ends, for a log that is being read.
+    async fn resume_point(&self, broker: &Broker, mode: Mode, source: &Source) -> Result<Resume, RunError> {
+        Ok(Start::after(&self.stream_end(broker, mode).await?, source, GROWING)?.resume)
     }
-    Ok(end)
+
+    /// Where the stream ends. The end of a shared stream says nothing about what it holds of ours.
+    async fn stream_end(&self, broker: &Broker, mode: Mode) -> Result<StreamEnd, RunError> {
+        if mode == Mode::Shared {
+            return Ok(StreamEnd::Empty);
+        }
+        let StreamTail { end, foreign } = broker.inspector().tail().await?;
+        match end {
+            StreamEnd::At { sequence, .. } if foreign > 0 => {
+                self.progress.foreign_messages(sequence, foreign);
+                tracing::warn!(sequence, foreign, "messages of others are in walpost's stream; passing over them");
+            }
+            StreamEnd::Removed { sequence } => tracing::warn!(
+                sequence,
+                "the stream holds no last event of ours, so delivery continues at the slot's own position"
+            ),
+            _ => {}
+        }
+        Ok(end)
+    }
 }
 
 /// Asks the server now and then where its log ends. Only the lag depends on it, so a failure is none of delivery's.

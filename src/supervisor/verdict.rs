@@ -198,9 +198,7 @@ fn of_problem(problem: &Problem) -> Verdict {
 fn of_stream_problem(problem: &StreamProblem) -> Verdict {
     match problem {
         StreamProblem::Missing(_) => (Code::STREAM_MISSING, Stop),
-        StreamProblem::Subject { .. } | StreamProblem::Retention(_) | StreamProblem::NotWritable { .. } => {
-            (Code::STREAM_UNFIT, Stop)
-        }
+        StreamProblem::Subject { .. } | StreamProblem::NotWritable { .. } => (Code::STREAM_UNFIT, Stop),
     }
 }
 

@@ -110,6 +110,8 @@ fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<
         Some(Unit::Seconds),
         oldest,
     )?;
+    let is_shared = f64::from(u8::from(now.is_shared));
+    gauge("shared_stream", "1 if the stream is not walpost's alone, so that less is promised", None, is_shared)?;
     gauge("in_flight_messages", "Messages that wait for the broker's answer", None, in_flight)
 }
 
@@ -121,6 +123,7 @@ fn encode_counters(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Resul
         ("duplicates", "Events whose id the stream held already, and that were not stored again", now.duplicates),
         ("rows_skipped", "Rows that Postgres sent again and the stream held already", now.skipped),
         ("headers_dropped", "Entries of the headers column that no message may carry", now.dropped_headers),
+        ("foreign_messages", "Messages of others in a stream that should be walpost's alone", now.foreign),
         ("retries", "Attempts to deliver again after a fault", now.retries),
         ("changes_ignored", "Changes in the publication that are no inserts into the outbox", now.ignored_changes),
     ];

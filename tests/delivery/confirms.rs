@@ -147,10 +147,7 @@ async fn a_stream_that_is_full_keeps_the_rest_unconfirmed_until_there_is_room() 
         client.batch_execute(three).await.unwrap();
     }
     let daemon = settings.start();
-    wait::until("walpost says what it waits for", async || {
-        daemon.get("/ready").await.is_some_and(|page| page.code == 503 && page.body.starts_with("leading; WP0503"))
-    })
-    .await;
+    daemon.until_blocked("WP0503").await;
     assert!(daemon.log().contains("maximum messages exceeded"), "{}", daemon.log());
     let status = daemon.status().await.unwrap();
     assert_eq!(status["trouble"]["code"], "WP0503");

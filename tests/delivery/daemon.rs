@@ -164,6 +164,33 @@ impl Daemon {
         self.child.kill().await.unwrap();
     }
 
+    /// SIGSTOP: it stands still until [`Daemon::wake`].
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn wake(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// Waits until it is in this phase and nothing keeps it from doing its part.
+    pub(crate) async fn until_phase(&self, phase: &str) {
+        let page = format!("{phase}\n");
+        wait::until(&format!("walpost is {phase}"), async || {
+            self.get("/ready").await.is_some_and(|ready| ready.code == 200 && ready.body == page)
+        })
+        .await;
+    }
+
+    /// Waits until it says that this keeps it from delivering.
+    pub(crate) async fn until_blocked(&self, code: &str) {
+        wait::until(&format!("walpost says {code}"), async || {
+            self.get("/ready").await.is_some_and(|ready| ready.code == 503 && ready.body.contains(code))
+        })
+        .await;
+    }
+
     /// The most memory that it ever had resident, in KiB.
     pub(crate) fn peak_memory_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

@@ -17,7 +17,6 @@ struct World {
     client: Client,
     witness: Witness,
     reader: Reader,
-    settings: Settings,
     daemon: Daemon,
     _broker: PrivateNats,
 }
@@ -35,7 +34,7 @@ impl World {
         let witness = Witness::begin(&client, name).await;
         let daemon = settings.lead().await;
         let reader = Reader::connect(&broker.url(), "OUTBOX").await;
-        Self { name: name.to_owned(), client, witness, reader, settings, daemon, _broker: broker }
+        Self { name: name.to_owned(), client, witness, reader, daemon, _broker: broker }
     }
 
     async fn execute(&self, sql: &str) {
