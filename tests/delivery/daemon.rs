@@ -26,6 +26,8 @@ use crate::wait;
 
 /// How long a stop in good order may take: the promise of the contract.
 pub(crate) const STOP_BOUND: Duration = Duration::from_secs(10);
+/// How long a change of phase may take here; below the bound of every wait, so that the log is shown.
+const PHASE_BOUND: Duration = Duration::from_secs(50);
 /// How long a command that ends by itself may take here.
 const COMMAND_BOUND: Duration = Duration::from_secs(60);
 
@@ -177,10 +179,10 @@ impl Daemon {
     /// Waits until it is in this phase and nothing keeps it from doing its part.
     pub(crate) async fn until_phase(&self, phase: &str) {
         let page = format!("{phase}\n");
-        wait::until(&format!("walpost is {phase}"), async || {
+        let is_in_phase = wait::until("walpost is in another phase", async || {
             self.get("/ready").await.is_some_and(|ready| ready.code == 200 && ready.body == page)
-        })
-        .await;
+        });
+        timeout(PHASE_BOUND, is_in_phase).await.unwrap_or_else(|_| panic!("it is not {phase}: {}", self.log()));
     }
 
     /// Waits until it says that this keeps it from delivering.
