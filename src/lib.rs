@@ -33,6 +33,7 @@ pub mod relay;
 // Beside the path.
 pub mod admin;
 pub mod cli;
+pub mod code;
 pub mod config;
 pub mod plan;
 pub mod preflight;

@@ -2,7 +2,7 @@
 //!
 //! Stages know no configuration: they take small values of their own. This is the one place that knows both.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::{self, Config},
@@ -28,6 +28,8 @@ pub struct Plan {
     pub stream: StreamPlan,
     /// How much may be under way.
     pub window: Window,
+    /// How much later than it was stored an event is confirmed to Postgres.
+    pub hold_back: Duration,
     /// How long things may take.
     pub limits: Limits,
     /// What becomes of an event that no message can carry.
@@ -59,6 +61,7 @@ impl Plan {
                 subjects: vec![template.stream_subjects(), template.dead_letter_subjects()],
             },
             window: Window { max_in_flight: delivery.max_in_flight, max_in_flight_bytes: delivery.max_in_flight_bytes },
+            hold_back: delivery.hold_back,
             limits: Limits { publish_timeout: delivery.publish_timeout, drain_timeout: delivery.drain_timeout },
             on_poison: delivery.on_poison,
         }

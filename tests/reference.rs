@@ -80,7 +80,7 @@ fn the_page_of_the_metrics_is_that_of_the_program() {
     let environment = vec![("WALPOST_POSTGRES_URL".into(), "postgres://app@db/app".into())];
     let loaded = Config::load(&Sources { environment, ..Sources::default() }).unwrap();
     let supervisor = Supervisor::new(Plan::new(&loaded.config));
-    let text = Metrics::new(supervisor.progress(), supervisor.phase()).render().unwrap();
+    let text = Metrics::new(supervisor.progress(), supervisor.health()).render().unwrap();
 
     let mut page = format!("# Metrics\n\n{NOTICE}\n{METRICS_INTRODUCTION}");
     for Family { name, help, unit, kind, labels } in families(&text) {

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     relay::{Progress, Snapshot},
-    supervisor::{Phase, PhaseWatch},
+    supervisor::{Health, HealthWatch, Trouble},
     telemetry::metrics::Metrics,
 };
 
@@ -27,15 +27,15 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 #[derive(Debug)]
 pub struct Admin {
     progress: Arc<Progress>,
-    phase: PhaseWatch,
+    health: HealthWatch,
     metrics: Metrics,
 }
 
 impl Admin {
-    /// Shows this progress and this phase.
-    pub fn new(progress: Arc<Progress>, phase: PhaseWatch) -> Self {
-        let metrics = Metrics::new(Arc::clone(&progress), phase.clone());
-        Self { progress, phase, metrics }
+    /// Shows this progress and this health.
+    pub fn new(progress: Arc<Progress>, health: HealthWatch) -> Self {
+        let metrics = Metrics::new(Arc::clone(&progress), health.clone());
+        Self { progress, health, metrics }
     }
 
     /// Serves until the task is dropped.
@@ -61,13 +61,13 @@ async fn live() -> &'static str {
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
-    let phase = admin.phase.now();
-    let code = if phase.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, format!("{phase}\n")).into_response()
+    let health = admin.health.now();
+    let code = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, format!("{health}\n")).into_response()
 }
 
 async fn status(State(admin): State<Arc<Admin>>) -> Json<Value> {
-    Json(status_of(&admin.phase.now(), &admin.progress.snapshot()))
+    Json(status_of(&admin.health.now(), &admin.progress.snapshot()))
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
@@ -77,11 +77,12 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-fn status_of(phase: &Phase, now: &Snapshot) -> Value {
+fn status_of(health: &Health, now: &Snapshot) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "phase": phase.name(),
-        "ready": phase.is_ready(),
+        "phase": health.phase.name(),
+        "ready": health.is_ready(),
+        "trouble": health.trouble.as_ref().map(trouble),
         "lsn": {
             "server": now.server_end.to_string(),
             "received": now.received.to_string(),
@@ -92,6 +93,9 @@ fn status_of(phase: &Phase, now: &Snapshot) -> Value {
         "events": { "stored": now.events, "in_flight": now.in_flight, "duplicates": now.duplicates },
         "rows": { "skipped": now.skipped, "ignored": now.ignored_changes },
         "transactions": now.transactions,
+        "retries": now.retries,
+        "mode": if now.is_shared { "shared" } else { "chain" },
+        "foreign_messages": now.foreign,
         "headers_dropped": now.dropped_headers,
         "dead_letters": dead_letters_of(now),
     })
@@ -103,4 +107,16 @@ fn dead_letters_of(now: &Snapshot) -> Value {
     let by_reason: serde_json::Map<_, _> =
         occurred.map(|(reason, count)| (reason.code().to_owned(), (*count).into())).collect();
     json!({ "total": now.dead_letters.iter().map(|(_, count)| count).sum::<u64>(), "by_reason": by_reason })
+}
+
+/// What keeps events from being delivered.
+fn trouble(trouble: &Trouble) -> Value {
+    json!({
+        "code": trouble.code.to_string(),
+        "meaning": trouble.code.title(),
+        "cause": trouble.cause,
+        "action": trouble.action,
+        "seconds": trouble.duration().as_secs_f64(),
+        "attempts": trouble.attempts,
+    })
 }

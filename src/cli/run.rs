@@ -44,7 +44,7 @@ pub(super) fn run(args: &RunArgs, config: &Config, console: &mut Console) -> Res
 
 async fn deliver(config: &Config, stop: &CancellationToken) -> Result<Finish, RunError> {
     let supervisor = Supervisor::new(Plan::new(config));
-    let admin = Admin::new(supervisor.progress(), supervisor.phase());
+    let admin = Admin::new(supervisor.progress(), supervisor.health());
     let listen = config.admin.listen;
     let serving = async {
         // Delivery does not depend on being looked at.

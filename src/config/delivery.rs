@@ -16,6 +16,8 @@ pub struct Delivery {
     pub publish_timeout: Duration,
     /// How long a stop may wait for the broker to confirm what is on its way; zero does not wait.
     pub drain_timeout: Duration,
+    /// How much later than it was stored an event is confirmed to Postgres.
+    pub hold_back: Duration,
     /// What becomes of an event that no message can carry.
     pub on_poison: OnPoison,
 }
@@ -27,12 +29,14 @@ impl Delivery {
         let max_in_flight_bytes = reader.required(&keys::DELIVERY_MAX_IN_FLIGHT_BYTES, units::size);
         let publish_timeout = reader.duration(&keys::DELIVERY_PUBLISH_TIMEOUT);
         let drain_timeout = reader.duration(&keys::DELIVERY_DRAIN_TIMEOUT);
+        let hold_back = reader.duration(&keys::DELIVERY_HOLD_BACK);
         let on_poison = reader.required(&keys::DELIVERY_ON_POISON, |text| units::one_of(text, &OnPoison::ALL));
         Some(Self {
             max_in_flight: max_in_flight?,
             max_in_flight_bytes: max_in_flight_bytes?,
             publish_timeout: publish_timeout?,
             drain_timeout: drain_timeout?,
+            hold_back: hold_back?,
             on_poison: on_poison?,
         })
     }

@@ -102,6 +102,10 @@ keys! {
     /// `halt` stops.
     DELIVERY_ON_POISON = "delivery.on_poison", Kind::Choice(&["dead-letter", "halt"]), Preset::Value("dead-letter");
 
+    /// How much later than it was stored an event is confirmed to Postgres, so that what a broker forgets in a power failure can be sent again; 150s covers its default sync_interval.
+    DELIVERY_HOLD_BACK = "delivery.hold_back",
+        Kind::Duration { min: Duration::ZERO, max: DAY }, Preset::Value("0s");
+
     /// Where the admin port listens.
     ADMIN_LISTEN = "admin.listen", Kind::Address, Preset::Value("127.0.0.1:9464");
 

@@ -70,8 +70,7 @@ impl LogLevel {
         }
     }
 
-    /// The filter. The NATS client tells at level info what walpost tells in its own words, so it must be asked for by
-    /// name to be heard below warnings.
+    /// The filter. The NATS client tells what walpost tells in its own words, so it is heard only if asked for by name.
     pub fn filter(&self) -> EnvFilter {
         let filter = EnvFilter::builder().parse_lossy(&self.0);
         match NATS_CLIENT_QUIET.parse() {
@@ -82,7 +81,7 @@ impl LogLevel {
 }
 
 /// What is added unless the level names the client.
-const NATS_CLIENT_QUIET: &str = "async_nats=warn";
+const NATS_CLIENT_QUIET: &str = "async_nats=off";
 
 /// The levels, with the words that the filter takes.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];

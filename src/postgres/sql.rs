@@ -5,6 +5,7 @@
 
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, NoTls, config::SslMode as NoNegotiation};
+use tokio_util::sync::CancellationToken;
 
 use super::{ConnectError, Endpoint, Stream};
 
@@ -13,6 +14,7 @@ use super::{ConnectError, Endpoint, Stream};
 pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
+    ended: CancellationToken,
 }
 
 impl Session {
@@ -23,13 +25,21 @@ impl Session {
         config.ssl_mode(NoNegotiation::Disable);
         let login = timeout(endpoint.login_timeout(), config.connect_raw(stream, NoTls)).await;
         let (client, connection) = login.map_err(|_| SqlError::NoAnswer)??;
+        let ended = CancellationToken::new();
+        let at_end = ended.clone().drop_guard();
         let driver = tokio::spawn(async move {
+            let _at_end = at_end;
             // An error here also fails the query that was under way, where it is reported.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "SQL connection ended");
             }
         });
-        Ok(Self { client, driver })
+        Ok(Self { client, driver, ended })
+    }
+
+    /// Waits until the server has ended the session, or the connection broke.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// The client to query with.

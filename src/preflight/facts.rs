@@ -157,6 +157,12 @@ pub async fn base_types(session: &Session) -> Result<BaseTypes, SqlError> {
     rows.iter().map(|row| Ok((row.try_get("type")?, row.try_get("base")?))).collect()
 }
 
+/// Which process reads from the slot; `None` if nobody does.
+pub async fn slot_reader(session: &Session, slot: &str) -> Result<Option<i32>, SqlError> {
+    let row = session.client().query_opt(include_str!("../../sql/preflight/slot_reader.sql"), &[&slot]).await?;
+    Ok(row.map(|row| row.try_get("active_pid")).transpose()?.flatten())
+}
+
 /// Where the server's log ends, as far as it is on disk.
 pub async fn server_end(session: &Session) -> Result<Lsn, SqlError> {
     let row = session.client().query_one(include_str!("../../sql/preflight/server_end.sql"), &[]).await?;

@@ -19,7 +19,7 @@ mod judge;
 mod problem;
 
 pub use explain::explain;
-pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, server_end};
+pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, server_end, slot_reader};
 pub use judge::problems;
 pub use problem::{Problem, counted};
 

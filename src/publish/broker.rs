@@ -8,6 +8,7 @@ use std::{path::PathBuf, time::Duration};
 
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, PublishErrorKind, ServerAddr, StatusCode, Subscriber,
+    connection::State,
 };
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
@@ -93,8 +94,8 @@ pub enum Notice {
 /// The answer to one message.
 #[derive(Debug)]
 pub struct Answer {
-    /// The sequence that the message was published under.
-    pub sequence: u64,
+    /// The ticket that the message was published under.
+    pub ticket: u64,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -142,6 +143,11 @@ impl Broker {
         Ok(Self { client, inbox, stream: options.stream.clone(), answers, events })
     }
 
+    /// Whether the connection still holds, as far as anybody knows.
+    pub fn is_open(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
     /// The largest message that the server takes, headers included, in bytes.
     pub fn max_payload_bytes(&self) -> usize {
         self.client.server_info().max_payload
@@ -164,18 +170,24 @@ impl Broker {
         StreamInspector::new(&self.client, &self.stream)
     }
 
-    /// Hands the message to the client; its answer will name `sequence`.
+    /// Hands the message to the client; its answer will name `ticket`.
     ///
     /// With at most `max_in_flight` messages under way this does not wait.
-    pub async fn publish(&self, message: Message, sequence: u64) -> Result<(), BrokerError> {
+    pub async fn publish(&self, message: Message, ticket: u64) -> Result<(), BrokerError> {
         let mut number = itoa::Buffer::new();
-        let reply = [self.inbox.as_str(), number.format(sequence)].join(".");
+        let reply = [self.inbox.as_str(), number.format(ticket)].join(".");
         let Message { subject, headers, payload } = message;
         let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await;
         sent.map_err(|error| match error.kind() {
             PublishErrorKind::Send => BrokerError::Closed,
             _ => BrokerError::Publish(error),
         })
+    }
+
+    /// Breaks the connection instead of letting the client send what still lies in its queue. A client that is stuck in
+    /// a write cannot be told; what it had taken up may still go out, and the chain refuses it then.
+    pub fn abandon(self) {
+        drop(self.client.force_reconnect().now_or_never());
     }
 
     /// Waits for an answer or an event, events first. Safe to cancel.
@@ -195,12 +207,12 @@ impl Broker {
 
     fn read_answer(&self, message: &async_nats::Message) -> Result<Answer, BrokerError> {
         let token = message.subject.rsplit('.').next().unwrap_or_default();
-        let sequence = token.parse().map_err(|_| BrokerError::Answer(token.to_owned()))?;
+        let ticket = token.parse().map_err(|_| BrokerError::Answer(token.to_owned()))?;
         let outcome = match message.status {
             Some(StatusCode::NO_RESPONDERS) => Outcome::NoResponders,
             _ => Outcome::read(&message.payload, &self.stream),
         };
-        Ok(Answer { sequence, outcome })
+        Ok(Answer { ticket, outcome })
     }
 }
 

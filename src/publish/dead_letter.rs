@@ -80,7 +80,9 @@ impl MessageBuilder {
         let own_id = || own(&[ID_PREFIX, position.as_str()].concat());
         headers.insert(MSG_ID, sendable(row.id.as_deref(), MAX_ID_BYTES).unwrap_or_else(own_id));
         headers.insert(EXPECTED_STREAM, self.stream.clone());
-        headers.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(chain.expected_last_sequence));
+        if let Some(sequence) = chain.expected_last_sequence {
+            headers.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
+        }
         headers.insert(POSITION, position);
         headers.insert(DEAD_LETTER, own(poison.reason.code()));
         let created_at = row.created_at.map(|moment| moment.to_string());

@@ -55,8 +55,8 @@ pub struct Message {
 /// Where a message stands in both logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// The sequence of the message before it in the stream.
-    pub expected_last_sequence: u64,
+    /// The sequence of the message before it in the stream; `None` where the order of the stream is not ours.
+    pub expected_last_sequence: Option<u64>,
     /// Its place in the log of Postgres.
     pub place: Place,
 }
@@ -118,7 +118,9 @@ impl MessageBuilder {
     fn add_own_headers(&mut self, event: &Event<'_>, chain: Chain, out: &mut HeaderMap) -> Result<(), MessageError> {
         out.insert(MSG_ID, value("Nats-Msg-Id", &event.id)?);
         out.insert(EXPECTED_STREAM, self.stream.clone());
-        out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(chain.expected_last_sequence));
+        if let Some(sequence) = chain.expected_last_sequence {
+            out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
+        }
         out.insert(POSITION, self.position(chain.place));
         out.insert(AGGREGATE_TYPE, value("Walpost-Aggregate-Type", &event.aggregate_type)?);
         out.insert(AGGREGATE_ID, value("Walpost-Aggregate-Id", &event.aggregate_id)?);

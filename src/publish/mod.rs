@@ -9,6 +9,7 @@ mod dead_letter;
 mod message;
 mod outcome;
 mod poison;
+mod sharing;
 mod stream;
 
 pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles};
@@ -17,4 +18,5 @@ pub use dead_letter::MAX_DEAD_LETTER_BYTES;
 pub use message::{Built, Chain, Message, MessageBuilder, MessageError, SizeLimits};
 pub use outcome::Outcome;
 pub use poison::{OnPoison, Poison, PoisonReason};
-pub use stream::{StreamEnd, StreamError, StreamInspector, StreamPlan, StreamProblem};
+pub use sharing::Sharing;
+pub use stream::{StreamEnd, StreamError, StreamFit, StreamInspector, StreamPlan, StreamProblem, StreamTail};

@@ -60,6 +60,22 @@ impl Outcome {
         }
     }
 
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { err_code: 10_002 | 10_023 | 10_028 | 10_047 | 10_077 | 10_122, .. } => {
+                Some("make room: raise the limits of the stream, the account or the server, or remove old messages")
+            }
+            Self::Refused { err_code: Self::WRONG_LAST_SEQUENCE, .. } => {
+                Some("find out who else publishes to the subjects of the stream: walpost should be its only writer")
+            }
+            Self::NoResponders => {
+                Some("see whether the stream exists and its cluster has a leader (`nats stream info`)")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the broker says that the stream does not end where we think it does.
     pub fn is_wrong_last_sequence(&self) -> bool {
         matches!(self, Self::Refused { err_code: Self::WRONG_LAST_SEQUENCE, .. })

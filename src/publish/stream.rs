@@ -14,12 +14,16 @@ use async_nats::{
     },
 };
 
+use super::sharing::Sharing;
 use crate::position::{Position, PositionError};
 
 /// The header that carries a message's place in the log.
 pub(super) const POSITION_HEADER: &str = "Walpost-Position";
 /// JetStream's error for a stream that does not exist.
 const STREAM_NOT_FOUND: u64 = 10059;
+/// How many messages of others behind our last one are passed over. Whoever writes more than that between two of our
+/// messages shares the stream for good.
+const MAX_FOREIGN: u64 = 1000;
 /// How long a message id is remembered; the broker's own default. The chain does not rely on it.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
@@ -37,18 +41,36 @@ pub struct StreamPlan {
 pub enum StreamEnd {
     /// Nothing was ever stored.
     Empty,
-    /// The last message is ours.
+    /// Messages of ours are there.
     At {
-        /// Its sequence.
+        /// The sequence of the last message, ours or not.
         sequence: u64,
-        /// Its place in the log.
+        /// The place in the log of our last one.
         position: Position,
     },
-    /// The last message has been removed, by age or by hand.
+    /// Our last message is not there: removed by age or by hand, or never written.
     Removed {
-        /// Its sequence.
+        /// The sequence of the last message, there or not.
         sequence: u64,
     },
+}
+
+/// The end of the stream, and what stands behind our last message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamTail {
+    /// The end.
+    pub end: StreamEnd,
+    /// Messages of others behind our last one.
+    pub foreign: u64,
+}
+
+/// How a stream can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamFit {
+    /// What keeps it from being used; empty if nothing does.
+    pub problems: Vec<StreamProblem>,
+    /// Why it is not ours alone; none if it is.
+    pub sharing: Option<Sharing>,
 }
 
 /// Why a stream cannot be used.
@@ -65,9 +87,6 @@ pub enum StreamProblem {
         /// What it does not take.
         subject: String,
     },
-    /// Consumed messages vanish, so the end of the stream is no checkpoint.
-    #[error("stream {0:?} removes messages once they are consumed; walpost needs limits retention")]
-    Retention(String),
     /// It cannot be written to, or does not answer.
     #[error("stream {stream:?} cannot be written to: it {why}")]
     NotWritable {
@@ -92,9 +111,14 @@ impl StreamInspector {
 
     /// What keeps the stream from being used as planned; empty if nothing does.
     pub async fn problems(&self, plan: &StreamPlan) -> Result<Vec<StreamProblem>, StreamError> {
+        Ok(self.fit(plan).await?.problems)
+    }
+
+    /// How the stream can be used as planned.
+    pub async fn fit(&self, plan: &StreamPlan) -> Result<StreamFit, StreamError> {
         Ok(match self.info().await? {
-            None => vec![StreamProblem::Missing(self.name.clone())],
-            Some(info) => unfit(&info.config, plan),
+            None => StreamFit { problems: vec![StreamProblem::Missing(self.name.clone())], sharing: None },
+            Some(info) => StreamFit { problems: unfit(&info.config, plan), sharing: Sharing::of(&info.config, plan) },
         })
     }
 
@@ -110,21 +134,33 @@ impl StreamInspector {
 
     /// Where the stream ends.
     pub async fn end(&self) -> Result<StreamEnd, StreamError> {
+        Ok(self.tail().await?.end)
+    }
+
+    /// Where the stream ends, and what others wrote behind our last message.
+    pub async fn tail(&self) -> Result<StreamTail, StreamError> {
         let stream = self.stream().await?.ok_or_else(|| StreamProblem::Missing(self.name.clone()))?;
-        let sequence = stream.cached_info().state.last_sequence;
-        if sequence == 0 {
-            return Ok(StreamEnd::Empty);
-        }
-        let message = match stream.get_raw_message(sequence).await {
-            Ok(message) => message,
-            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => {
-                return Ok(StreamEnd::Removed { sequence });
+        let last = stream.cached_info().state.last_sequence;
+        let first = stream.cached_info().state.first_sequence.max(1);
+        let mut foreign = 0;
+        for sequence in (first..=last).rev() {
+            let message = match stream.get_raw_message(sequence).await {
+                Ok(message) => message,
+                // It may have been ours.
+                Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => break,
+                Err(error) => return Err(StreamError::Request(error.to_string())),
+            };
+            if let Some(header) = message.headers.get(POSITION_HEADER) {
+                let position = header.as_str().parse().map_err(|source| StreamError::Position { sequence, source })?;
+                return Ok(StreamTail { end: StreamEnd::At { sequence: last, position }, foreign });
             }
-            Err(error) => return Err(StreamError::Request(error.to_string())),
-        };
-        let header = message.headers.get(POSITION_HEADER).ok_or(StreamError::Foreign { sequence })?;
-        let position = header.as_str().parse().map_err(|source| StreamError::Position { sequence, source })?;
-        Ok(StreamEnd::At { sequence, position })
+            foreign += 1;
+            if foreign > MAX_FOREIGN {
+                return Err(StreamError::Foreign { sequence });
+            }
+        }
+        let end = if last == 0 { StreamEnd::Empty } else { StreamEnd::Removed { sequence: last } };
+        Ok(StreamTail { end, foreign })
     }
 
     /// The largest message that the stream takes, headers included, in bytes; `None` if it sets no limit.
@@ -188,9 +224,6 @@ fn unfit(config: &Config, plan: &StreamPlan) -> Vec<StreamProblem> {
     if config.no_ack {
         problems.push(not_writable("does not acknowledge what it stores (no_ack)"));
     }
-    if config.retention != RetentionPolicy::Limits {
-        problems.push(StreamProblem::Retention(config.name.clone()));
-    }
     for subject in &plan.subjects {
         if !config.subjects.iter().any(|taken| covers(taken, subject)) {
             problems.push(StreamProblem::Subject { stream: config.name.clone(), subject: subject.clone() });
@@ -200,7 +233,7 @@ fn unfit(config: &Config, plan: &StreamPlan) -> Vec<StreamProblem> {
 }
 
 /// Whether every subject that `inner` stands for is also one of `outer`; both may hold `*` and a final `>`.
-fn covers(outer: &str, inner: &str) -> bool {
+pub(super) fn covers(outer: &str, inner: &str) -> bool {
     let (mut outer, mut inner) = (outer.split('.'), inner.split('.'));
     loop {
         match (outer.next(), inner.next()) {
@@ -229,13 +262,13 @@ pub enum StreamError {
     #[error("the stream could not be created: {0}")]
     Create(String),
     /// Somebody else writes to the stream.
-    #[error("message {sequence}, the stream's last, was not written by walpost")]
+    #[error("the last {MAX_FOREIGN} messages of the stream, from {sequence} on, were not written by walpost")]
     Foreign {
-        /// Its sequence.
+        /// The sequence of the first of them.
         sequence: u64,
     },
     /// A position of a later version, or a forged one.
-    #[error("the position of message {sequence}, the stream's last, cannot be used")]
+    #[error("the position of message {sequence} of the stream cannot be used")]
     Position {
         /// Its sequence.
         sequence: u64,
@@ -298,13 +331,7 @@ mod tests {
     #[test]
     fn every_unfitness_is_named() {
         let plan = StreamPlan { name: "S".into(), subjects: vec!["outbox.>".into()] };
-        let config = Config {
-            subjects: vec!["other.>".into()],
-            retention: RetentionPolicy::WorkQueue,
-            sealed: true,
-            no_ack: true,
-            ..plan.config()
-        };
-        assert_eq!(unfit(&config, &plan).len(), 4);
+        let config = Config { subjects: vec!["other.>".into()], sealed: true, no_ack: true, ..plan.config() };
+        assert_eq!(unfit(&config, &plan).len(), 3);
     }
 }

@@ -1,22 +1,27 @@
-//! Runs one session: owns both connections, waits in one place, and lets the state machine decide.
+//! Runs delivery over one replication connection: waits in one place, and lets the state machine decide.
 //!
-//! One turn of the loop takes the frames that are here, reports what is due, then waits. The arms of the `select!` only
-//! receive, so nothing is lost when another arm wins; they are ranked: the wish to stop, the broker's answers and
-//! troubles, new log, timers. While the window is full no log is read, which is what slows Postgres down, but status
-//! updates go out all the same.
+//! One turn of the loop takes the frames that are here, hands over what is due, reports, then waits. The arms of the
+//! `select!` only receive, so nothing is lost when another arm wins; they are ranked: the wish to stop, the broker's
+//! answers and troubles, new log, timers. While the window is full no log is read, which is what slows Postgres down,
+//! but status updates go out all the same.
+//!
+//! A [`Session`] outlives its broker: when the broker is lost, [`Session::tend`] keeps the log open until
+//! [`Session::resume`] goes on with another connection.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    intake::{Intake, IntakeError, Taken},
+    event::{Effect, Event, Resume, StopReason},
+    intake::{Intake, IntakeError, LogRow},
     progress::Progress,
-    state::{Effect, Event, Relay, StopReason},
+    state::Relay,
 };
 use crate::{
-    publish::{Answer, Broker, BrokerError, BrokerEvent, Notice},
+    lsn::Lsn,
+    publish::{Answer, Broker, BrokerError, BrokerEvent, Notice, SizeLimits},
     replication::{Frame, ReplicationError, ReplicationStream},
 };
 
@@ -49,13 +54,12 @@ pub enum Finish {
     },
 }
 
-/// One session.
+/// Delivery over one replication connection.
 #[derive(Debug)]
 pub struct Session {
     log: ReplicationStream,
-    broker: Broker,
     intake: Intake,
-    relay: Relay,
+    relay: Relay<LogRow>,
     limits: Limits,
     progress: Arc<Progress>,
     /// While behind: when to read next.
@@ -70,48 +74,104 @@ enum Wake {
 }
 
 impl Session {
-    /// A session over connections that are ready.
+    /// A session over a connection that streams.
     pub fn new(
         log: ReplicationStream,
-        broker: Broker,
-        (intake, relay): (Intake, Relay),
+        intake: Intake,
+        relay: Relay<LogRow>,
         limits: Limits,
         progress: Arc<Progress>,
     ) -> Self {
-        Self { log, broker, intake, relay, limits, progress, read_at: Instant::now() }
+        Self { log, intake, relay, limits, progress, read_at: Instant::now() }
     }
 
-    /// Delivers until `stop` is cancelled or something breaks.
-    pub async fn run(mut self, stop: &CancellationToken) -> Result<Finish, SessionError> {
+    /// Delivers until `stop` is cancelled or something breaks. After an error of the broker's, delivery can go on with
+    /// another connection.
+    pub async fn run(&mut self, broker: &mut Broker, stop: &CancellationToken) -> Result<(), SessionError> {
+        if self.relay.in_flight() == 0 {
+            self.tell_recovery();
+        }
         loop {
-            self.take_frames().await?;
+            self.take_frames()?;
+            self.publish_due(broker).await?;
             self.report().await?;
-            match self.wait(stop).await? {
-                Wake::Stop => return self.drain().await,
-                Wake::Broker(notice) => self.heed(notice)?,
+            match self.wait(broker, stop).await? {
+                Wake::Stop => return Ok(()),
+                Wake::Broker(notice) => self.heed(broker, notice)?,
                 Wake::Log | Wake::Timer => {}
             }
-            self.check_time()?;
+            self.check_log()?;
+            self.check_answers()?;
         }
     }
 
+    /// Keeps the log open while there is no broker: answers the server, and takes up rows as far as the window allows.
+    /// With none to wait for, idle positions go on being confirmed.
+    pub async fn tend(&mut self) -> Result<Infallible, SessionError> {
+        loop {
+            self.take_frames()?;
+            self.report().await?;
+            let now = Instant::now();
+            let may_read = self.may_read(now);
+            let timer = self.timer(now);
+            tokio::select! {
+                biased;
+                filled = self.log.fill(), if may_read => filled?,
+                () = sleep_until(timer) => {}
+            }
+            self.check_log()?;
+        }
+    }
+
+    /// Goes on with a new connection to the broker, whose stream ends as said and which takes messages of this size.
+    pub fn resume(&mut self, end: Resume, limits: SizeLimits) -> Result<(), SessionError> {
+        self.intake.limit_messages(limits);
+        let stored = self.relay.resume(end, Instant::now()).map_err(SessionError::Stop)?;
+        self.progress.found_stored(stored);
+        Ok(())
+    }
+
+    /// Waits for the answers that are outstanding, until the time for it is over or the broker fails too.
+    pub async fn drain(&mut self, broker: &mut Broker) -> Result<(), SessionError> {
+        let deadline = Instant::now() + self.limits.drain_timeout;
+        while self.relay.in_flight() > 0 {
+            self.publish_due(broker).await?;
+            match timeout_at(deadline, broker.notice()).await {
+                Ok(notice) => self.heed(broker, notice?)?,
+                Err(_) => break,
+            }
+            self.report().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes leave of Postgres, whatever is outstanding.
+    pub async fn leave(mut self) -> Result<Finish, SessionError> {
+        let in_flight = self.relay.in_flight();
+        self.report().await?;
+        // Everything is safe already: the stream is the checkpoint. The last words only spare the next reader work.
+        let goodbye = self.log.finish(Instant::now() + GOODBYE_TIMEOUT);
+        if let Err(error) = goodbye.await {
+            tracing::debug!(%error, "Postgres did not answer the goodbye");
+        }
+        Ok(if in_flight == 0 { Finish::Drained } else { Finish::Abandoned { in_flight } })
+    }
+
     /// Takes the frames that are complete, as far as the window allows.
-    async fn take_frames(&mut self) -> Result<(), SessionError> {
+    fn take_frames(&mut self) -> Result<(), SessionError> {
         let now = Instant::now();
         while self.relay.has_room() {
             match self.log.next_frame()? {
                 None => break,
                 Some(Frame::Log { start, data }) => {
                     self.log.feedback().received(start);
-                    match self.intake.take(&data, &mut self.relay, now)? {
-                        Taken::Nothing => {}
-                        Taken::Message(message, sequence) => self.broker.publish(message, sequence).await?,
-                        Taken::Commit(end_lsn) => self.received(end_lsn),
+                    if let Some(end_lsn) = self.intake.take(data, &mut self.relay, now)? {
+                        self.received(end_lsn);
                     }
                 }
                 Some(Frame::Keepalive { wal_end, reply_requested }) => {
                     self.received(wal_end);
-                    stop_if_told(self.relay.apply(Event::Keepalive { wal_end }))?;
+                    stop_if_told(self.relay.apply(Event::Keepalive { wal_end, now }))?;
                     if reply_requested {
                         self.log.feedback().reply_requested();
                     }
@@ -122,39 +182,44 @@ impl Session {
         Ok(())
     }
 
-    fn received(&mut self, lsn: crate::lsn::Lsn) {
+    /// Hands over every row whose turn it is.
+    async fn publish_due(&mut self, broker: &Broker) -> Result<(), SessionError> {
+        let now = Instant::now();
+        while let Some(due) = self.relay.due(now) {
+            let (message, ticket) = (self.intake.message(&due)?, due.ticket);
+            broker.publish(message, ticket).await?;
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, lsn: Lsn) {
         self.log.feedback().received(lsn);
         self.progress.received(lsn);
     }
 
     /// Tells Postgres and the onlookers what is new.
     async fn report(&mut self) -> Result<(), SessionError> {
+        let now = Instant::now();
+        self.relay.pass_time(now);
         let confirmed = self.relay.confirmed();
         self.log.feedback().flushed(confirmed);
         self.progress.confirmed(confirmed);
         self.progress.waiting(self.relay.in_flight(), self.relay.oldest_commit_time_us());
-        Ok(self.log.report(Instant::now()).await?)
+        Ok(self.log.report(now).await?)
     }
 
-    async fn wait(&mut self, stop: &CancellationToken) -> Result<Wake, SessionError> {
+    async fn wait(&mut self, broker: &mut Broker, stop: &CancellationToken) -> Result<Wake, SessionError> {
         let now = Instant::now();
-        let may_read = self.relay.has_room();
-        if !may_read {
-            // Nobody listens, so silence means nothing.
-            self.log.feedback().heard(now);
-        }
+        let may_read = self.may_read(now);
         let read_now = may_read && self.read_at <= now;
-        let mut timer = self.log.feedback().deadline();
-        if let Some(since) = self.relay.waiting_since() {
-            timer = timer.min(since + self.limits.publish_timeout);
-        }
+        let mut timer = self.timer(now);
         if may_read && !read_now {
             timer = timer.min(self.read_at);
         }
         tokio::select! {
             biased;
             () = stop.cancelled() => Ok(Wake::Stop),
-            notice = self.broker.notice() => Ok(Wake::Broker(notice?)),
+            notice = broker.notice() => Ok(Wake::Broker(notice?)),
             filled = self.log.fill(), if read_now => {
                 filled?;
                 let behind = self.relay.in_flight() >= BUSY_IN_FLIGHT;
@@ -165,8 +230,26 @@ impl Session {
         }
     }
 
+    /// Whether there is room for more log.
+    fn may_read(&mut self, now: Instant) -> bool {
+        let may_read = self.relay.has_room();
+        if !may_read {
+            // Nobody listens, so silence means nothing.
+            self.log.feedback().heard(now);
+        }
+        may_read
+    }
+
+    /// When something is to be done although nothing happens.
+    fn timer(&mut self, now: Instant) -> Instant {
+        let report = self.log.feedback().deadline();
+        let answer = self.relay.waiting_since().map_or(report, |since| since + self.limits.publish_timeout);
+        let ripe = self.relay.next_confirmation().unwrap_or(report);
+        report.min(answer).min(ripe).max(now)
+    }
+
     /// Takes in an answer, and with it all others that are here already.
-    fn heed(&mut self, notice: Notice) -> Result<(), SessionError> {
+    fn heed(&mut self, broker: &mut Broker, notice: Notice) -> Result<(), SessionError> {
         let mut next = Some(notice);
         let now = Instant::now();
         while let Some(notice) = next {
@@ -179,55 +262,46 @@ impl Session {
                 Notice::Event(BrokerEvent::Complaint(text)) => return Err(SessionError::Complaint(text)),
                 Notice::Event(BrokerEvent::AnswersLost) => return Err(SessionError::AnswersLost),
             }
-            next = self.broker.notice_now()?;
+            next = broker.notice_now()?;
         }
         Ok(())
     }
 
     fn heed_answer(&mut self, answer: Answer, now: Instant) -> Result<(), SessionError> {
-        let Answer { sequence, outcome } = answer;
-        match self.relay.apply(Event::Ack { sequence, outcome, now }) {
-            Effect::Stored { bytes, commit_time_us } => self.progress.event_stored(bytes, commit_time_us),
+        let Answer { ticket, outcome } = answer;
+        match self.relay.apply(Event::Ack { ticket, outcome, now }) {
+            Effect::Stored { bytes, commit_time_us } => {
+                self.progress.event_stored(bytes, commit_time_us);
+                self.tell_recovery();
+            }
             Effect::Duplicate => {
                 self.progress.duplicate();
-                tracing::warn!(sequence, "the stream holds an event with this id already; it was not stored again");
+                tracing::warn!(ticket, "the stream holds an event with this id already; it was not stored again");
             }
             other => stop_if_told(other)?,
         }
         Ok(())
     }
 
-    fn check_time(&mut self) -> Result<(), SessionError> {
-        let now = Instant::now();
-        if self.log.feedback().is_silent(now) {
-            return Err(SessionError::SilentPostgres);
-        }
-        match self.relay.waiting_since() {
-            Some(since) if now.saturating_duration_since(since) >= self.limits.publish_timeout => {
-                Err(SessionError::NoAnswer { in_flight: self.relay.in_flight(), waited: self.limits.publish_timeout })
-            }
-            _ => Ok(()),
+    /// Events are delivered again, or there are none to deliver.
+    fn tell_recovery(&self) {
+        if self.progress.unblock() {
+            tracing::info!("delivering again");
         }
     }
 
-    /// Stops reading, waits for the answers that are outstanding, and takes leave of Postgres.
-    async fn drain(mut self) -> Result<Finish, SessionError> {
-        let deadline = Instant::now() + self.limits.drain_timeout;
-        while self.relay.in_flight() > 0 {
-            match timeout_at(deadline, self.broker.notice()).await {
-                Ok(notice) => self.heed(notice?)?,
-                Err(_) => break,
+    fn check_log(&mut self) -> Result<(), SessionError> {
+        if self.log.feedback().is_silent(Instant::now()) { Err(SessionError::SilentPostgres) } else { Ok(()) }
+    }
+
+    fn check_answers(&self) -> Result<(), SessionError> {
+        let waited = self.limits.publish_timeout;
+        match self.relay.waiting_since() {
+            Some(since) if since.elapsed() >= waited => {
+                Err(SessionError::NoAnswer { in_flight: self.relay.in_flight(), waited })
             }
-            self.report().await?;
+            _ => Ok(()),
         }
-        let in_flight = self.relay.in_flight();
-        self.report().await?;
-        // Everything is safe already: the stream is the checkpoint. The last words only spare the next reader work.
-        let goodbye = self.log.finish(Instant::now() + GOODBYE_TIMEOUT);
-        if let Err(error) = goodbye.await {
-            tracing::debug!(%error, "Postgres did not answer the goodbye");
-        }
-        Ok(if in_flight == 0 { Finish::Drained } else { Finish::Abandoned { in_flight } })
     }
 }
 
@@ -238,7 +312,7 @@ fn stop_if_told(effect: Effect) -> Result<(), SessionError> {
     }
 }
 
-/// Why a session broke off. Nothing is lost by it: the next one continues where the stream ends.
+/// Why a session broke off. Nothing is lost by it: delivery continues where the stream ends.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The replication connection failed.
@@ -279,4 +353,38 @@ pub enum SessionError {
     /// Nothing came from Postgres, although it was asked.
     #[error("Postgres has fallen silent on the replication connection")]
     SilentPostgres,
+}
+
+impl SessionError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Stop(StopReason::Refused { outcome, .. }) => outcome.hint(),
+            Self::Stop(StopReason::Forgotten { .. }) => {
+                Some("set delivery.hold_back above the broker's sync_interval, so that the log can make it whole again")
+            }
+            Self::Complaint(_) => Some("give the NATS user the permissions that docs/guides/deploying.md lists"),
+            Self::Disconnected { .. } | Self::NoAnswer { .. } | Self::BrokerLeaves => {
+                Some("check that the NATS server runs, is not overloaded, and can be reached from here")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether another connection to the broker mends it, while the log stays open.
+    pub fn is_mended_by_another_broker(&self) -> bool {
+        match self {
+            Self::Broker(_)
+            | Self::Disconnected { .. }
+            | Self::BrokerLeaves
+            | Self::Complaint(_)
+            | Self::AnswersLost
+            | Self::NoAnswer { .. } => true,
+            Self::Stop(reason) | Self::Intake(IntakeError::Stop(reason)) => match reason {
+                StopReason::Refused { .. } | StopReason::OutOfPlace { .. } | StopReason::UnknownAck { .. } => true,
+                StopReason::Forgotten { .. } | StopReason::Overtaken { .. } | StopReason::Log(_) => false,
+            },
+            Self::Replication(_) | Self::Intake(_) | Self::SilentPostgres => false,
+        }
+    }
 }

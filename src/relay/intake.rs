@@ -1,26 +1,33 @@
-//! Reads the log's messages on the way into the state machine: finds the outbox among the tables, rows among the
-//! changes, and makes messages of the rows that are to be published.
+//! Reads the log's messages on the way into the state machine, and makes messages of the rows that are due: finds the
+//! outbox among the tables, and rows among the changes.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    cell::Cell,
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
+    event::{Due, Effect, Event, Mode, StopReason},
     progress::Progress,
-    state::{Effect, Event, Relay, StopReason},
+    state::Relay,
 };
 use crate::{
     lsn::Lsn,
     outbox::{BaseTypes, BindError, Binding, Mapping, Traceable},
     pgoutput::{DecodeError, Message as LogMessage, Relation, Tuple},
     position::Place,
-    publish::{CameTo, Chain, Composed, Composer, Halt, Message},
+    publish::{CameTo, Chain, Composed, Composer, Halt, Message, SizeLimits},
 };
 
 /// Makes messages out of log.
 #[derive(Debug)]
 pub struct Intake {
+    mode: Mode,
     mapping: Mapping,
     base_types: BaseTypes,
     outbox: Option<Table>,
@@ -29,43 +36,64 @@ pub struct Intake {
     progress: Arc<Progress>,
 }
 
+/// A row as it came out of the log, with the description of its table at that moment: enough to make its message, more
+/// than once if need be.
+#[derive(Clone, Debug)]
+pub struct LogRow {
+    data: Bytes,
+    binding: Arc<Binding>,
+    /// What was said about its message so far.
+    told: Cell<Told>,
+}
+
+/// How much was said about a row. A limit may change before its message is made again, so that more is to be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Nothing,
+    DroppedHeaders,
+    DeadLetter,
+}
+
 #[derive(Debug)]
 struct Table {
     relation_id: u32,
-    binding: Binding,
-}
-
-/// What one piece of log came to.
-#[derive(Debug)]
-pub(super) enum Taken {
-    /// Nothing to send.
-    Nothing,
-    /// A message to publish under this sequence.
-    Message(Message, u64),
-    /// The end of a transaction, which is where the received log now ends.
-    Commit(Lsn),
+    binding: Arc<Binding>,
 }
 
 impl Intake {
     /// Looks for the mapped table; `base_types` names the built-in type behind each type of the database's own.
-    pub fn new(mapping: Mapping, base_types: BaseTypes, composer: Composer, progress: Arc<Progress>) -> Self {
-        Self { mapping, base_types, outbox: None, foreign: HashSet::new(), composer, progress }
+    pub fn new(
+        mode: Mode,
+        mapping: Mapping,
+        base_types: BaseTypes,
+        composer: Composer,
+        progress: Arc<Progress>,
+    ) -> Self {
+        Self { mode, mapping, base_types, outbox: None, foreign: HashSet::new(), composer, progress }
     }
 
-    /// Takes in one message of the log.
-    pub(super) fn take(&mut self, data: &Bytes, relay: &mut Relay, now: Instant) -> Result<Taken, IntakeError> {
-        let effect = match LogMessage::decode(data)? {
-            LogMessage::Insert { relation_id, new } => {
-                return self.insert(relation_id, new, Row { data, now }, relay);
-            }
+    /// Makes messages within the limits of another broker connection from now on.
+    pub fn limit_messages(&mut self, limits: SizeLimits) {
+        self.composer.set_limits(limits);
+    }
+
+    /// Takes in one message of the log. At the end of a transaction: where the received log now ends.
+    pub(super) fn take(
+        &mut self,
+        data: Bytes,
+        relay: &mut Relay<LogRow>,
+        now: Instant,
+    ) -> Result<Option<Lsn>, IntakeError> {
+        let effect = match LogMessage::decode(&data)? {
+            LogMessage::Insert { relation_id, .. } => self.insert(relation_id, data, relay)?,
             LogMessage::Begin(begin) => {
                 self.progress.transaction_received();
                 relay.apply(Event::Begin { commit_lsn: begin.final_lsn, commit_time_us: begin.commit_time_us })
             }
             LogMessage::Commit(commit) => {
                 let (commit_lsn, end_lsn) = (commit.commit_lsn, commit.end_lsn);
-                stop_if_told(relay.apply(Event::Commit { commit_lsn, end_lsn }))?;
-                return Ok(Taken::Commit(end_lsn));
+                stop_if_told(relay.apply(Event::Commit { commit_lsn, end_lsn, now }))?;
+                return Ok(Some(end_lsn));
             }
             LogMessage::Relation(relation) => {
                 self.learn(&relation)?;
@@ -78,13 +106,44 @@ impl Intake {
             LogMessage::Origin { .. } | LogMessage::Type { .. } | LogMessage::Logical { .. } => Effect::None,
         };
         stop_if_told(effect)?;
-        Ok(Taken::Nothing)
+        Ok(None)
+    }
+
+    /// Makes the message of a row whose turn it is.
+    pub(super) fn message(&mut self, due: &Due<'_, LogRow>) -> Result<Message, IntakeError> {
+        let Due { place, expected_last_sequence, row: LogRow { data, binding, told }, .. } = *due;
+        let chain = Chain { expected_last_sequence, place };
+        let composed = self.composer.compose(binding, new_row(data)?, data, chain)?;
+        told.set(self.account_for(&composed, place, told.get()));
+        self.progress.published(place.commit_lsn);
+        Ok(composed.message)
+    }
+
+    /// Counts and logs what is unusual about the message of a row, unless as much was told before.
+    fn account_for(&self, composed: &Composed<'_>, place: Place, told: Told) -> Told {
+        let event_id = composed.id.as_deref().map(Traceable).map(tracing::field::display);
+        match &composed.came_to {
+            CameTo::Event(dropped) if told < Told::DroppedHeaders => {
+                let Some((reason, name)) = dropped.first() else { return told };
+                let count = dropped.total();
+                self.progress.headers_dropped(count.into());
+                tracing::warn!(event_id, position = %place, count, %reason, name, "dropped headers that no message may carry");
+                Told::DroppedHeaders
+            }
+            CameTo::DeadLetter(poison) if told < Told::DeadLetter => {
+                self.progress.dead_letter(poison.reason);
+                let (reason, detail) = (poison.reason, &poison.detail);
+                tracing::warn!(event_id, position = %place, %reason, detail, "a dead letter takes the place of an event");
+                Told::DeadLetter
+            }
+            CameTo::Event(_) | CameTo::DeadLetter(_) => told,
+        }
     }
 
     /// A table is described before its first row and again after every change of its definition.
     fn learn(&mut self, relation: &Relation) -> Result<(), IntakeError> {
         if self.mapping.table.is_for(relation) {
-            let binding = Binding::bind(&self.mapping, relation, &self.base_types)?;
+            let binding = Arc::new(Binding::bind(&self.mapping, relation, &self.base_types)?);
             self.outbox = Some(Table { relation_id: relation.id, binding });
             self.foreign.remove(&relation.id);
             return Ok(());
@@ -100,58 +159,40 @@ impl Intake {
         Ok(())
     }
 
-    fn insert(
-        &mut self,
-        relation_id: u32,
-        tuple: Tuple<'_>,
-        row: Row<'_>,
-        relay: &mut Relay,
-    ) -> Result<Taken, IntakeError> {
+    fn insert(&self, relation_id: u32, data: Bytes, relay: &mut Relay<LogRow>) -> Result<Effect, IntakeError> {
         let Some(table) = self.outbox.as_ref().filter(|table| table.relation_id == relation_id) else {
             if self.foreign.contains(&relation_id) {
                 self.progress.change_ignored();
-                return Ok(Taken::Nothing);
+                return Ok(Effect::None);
             }
             return Err(IntakeError::UnknownRelation(relation_id));
         };
-        let (expected_last_sequence, place) = match relay.apply(Event::Row { bytes: row.data.len(), now: row.now }) {
-            Effect::Publish { expected_last_sequence, place } => (expected_last_sequence, place),
-            Effect::Skip => {
-                self.progress.skipped();
-                return Ok(Taken::Nothing);
-            }
-            other => return stop_if_told(other).map(|()| Taken::Nothing),
-        };
-        let chain = Chain { expected_last_sequence, place };
-        let composed = self.composer.compose(&table.binding, tuple, row.data, chain)?;
-        self.account_for(&composed, place);
-        self.progress.published(place.commit_lsn);
-        Ok(Taken::Message(composed.message, expected_last_sequence + 1))
-    }
-
-    /// Counts and logs what is unusual about the message of a row; to be done once for each row.
-    fn account_for(&self, composed: &Composed<'_>, place: Place) {
-        let event_id = composed.id.as_deref().map(Traceable).map(tracing::field::display);
-        match &composed.came_to {
-            CameTo::Event(dropped) => {
-                let Some((reason, name)) = dropped.first() else { return };
-                let count = dropped.total();
-                self.progress.headers_dropped(count.into());
-                tracing::warn!(event_id, position = %place, count, %reason, name, "dropped headers that no message may carry");
-            }
-            CameTo::DeadLetter(poison) => {
-                self.progress.dead_letter(poison.reason);
-                let (reason, detail) = (poison.reason, &poison.detail);
-                tracing::warn!(event_id, position = %place, %reason, detail, "no message can carry an event; a dead letter takes its place");
-            }
+        let key = if self.mode == Mode::Shared { aggregate_key(&table.binding, new_row(&data)?) } else { 0 };
+        let bytes = data.len();
+        let row = LogRow { data, binding: Arc::clone(&table.binding), told: Cell::new(Told::Nothing) };
+        let effect = relay.apply(Event::Row { row, bytes, key });
+        if effect == Effect::Skip {
+            self.progress.skipped();
         }
+        Ok(effect)
     }
 }
 
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    data: &'a Bytes,
-    now: Instant,
+/// The tuple of an insert.
+fn new_row(data: &Bytes) -> Result<Tuple<'_>, IntakeError> {
+    match LogMessage::decode(data)? {
+        LogMessage::Insert { new, .. } => Ok(new),
+        _ => Err(IntakeError::NotAnInsert),
+    }
+}
+
+/// What stands for the aggregate of a row. Two aggregates that share a key only wait for each other; so do all rows
+/// that cannot be read.
+fn aggregate_key(binding: &Binding, row: Tuple<'_>) -> u64 {
+    let Ok(event) = binding.read(row) else { return 0 };
+    let mut hasher = DefaultHasher::new();
+    (&*event.aggregate_type, &*event.aggregate_id).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn stop_if_told(effect: Effect) -> Result<(), IntakeError> {
@@ -170,6 +211,9 @@ pub enum IntakeError {
     /// The table does not have the columns that the configuration names.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A row that was taken for an insert is none.
+    #[error("a message of the output plugin changed its kind (this is a defect in walpost)")]
+    NotAnInsert,
     /// A row of a table that was never described.
     #[error("a row came of relation {0}, which Postgres did not describe")]
     UnknownRelation(u32),
@@ -187,7 +231,7 @@ impl IntakeError {
         match self {
             Self::Bind(error) => Some(error.hint()),
             Self::Halt(halt) => halt.hint(),
-            Self::Decode(_) | Self::UnknownRelation(_) | Self::Stop(_) => None,
+            Self::Decode(_) | Self::NotAnInsert | Self::UnknownRelation(_) | Self::Stop(_) => None,
         }
     }
 }

@@ -4,13 +4,17 @@
 //! `intake` reads the log's messages for it, `progress` is what others may look at meanwhile.
 
 mod driver;
+mod event;
 mod intake;
+mod lanes;
+mod ledger;
 mod progress;
 mod resume;
 mod state;
 
 pub use driver::{Finish, Limits, Session, SessionError};
-pub use intake::{Intake, IntakeError};
+pub use event::{Due, Effect, Event, LogFault, Mode, Resume, StopReason, Window};
+pub use intake::{Intake, IntakeError, LogRow};
 pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};
 pub use resume::{ResumeError, Start};
-pub use state::{Effect, Event, LogFault, Relay, Resume, StopReason, Window};
+pub use state::Relay;

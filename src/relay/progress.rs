@@ -3,7 +3,7 @@
 //! Plain atomics, written by the driver once per turn of its loop and read at any time. Counters only rise.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -33,6 +33,12 @@ pub struct Progress {
     skipped: AtomicU64,
     dropped_headers: AtomicU64,
     ignored_changes: AtomicU64,
+    retries: AtomicU64,
+    foreign: AtomicU64,
+    foreign_looked_up_to: AtomicU64,
+    is_shared: AtomicBool,
+    /// Something keeps events from being delivered.
+    blocked: AtomicBool,
     /// By the place of the reason in [`PoisonReason::ALL`].
     dead_letters: [AtomicU64; PoisonReason::ALL.len()],
     latency: Latency,
@@ -74,6 +80,12 @@ pub struct Snapshot {
     pub dropped_headers: u64,
     /// Changes that are no inserts into the outbox.
     pub ignored_changes: u64,
+    /// How often delivery was taken up again after a fault.
+    pub retries: u64,
+    /// Messages of others in a stream that should be ours alone.
+    pub foreign: u64,
+    /// Whether the stream is not ours alone, so that less is promised.
+    pub is_shared: bool,
     /// Dead letters made, by reason; every reason is there.
     pub dead_letters: Vec<(PoisonReason, u64)>,
     /// Stored events by latency: one count for each bound of [`LATENCY_BUCKETS_SECONDS`], then one for all above.
@@ -109,6 +121,9 @@ impl Progress {
             skipped: count(&self.skipped),
             dropped_headers: count(&self.dropped_headers),
             ignored_changes: count(&self.ignored_changes),
+            retries: count(&self.retries),
+            foreign: count(&self.foreign),
+            is_shared: self.is_shared.load(Relaxed),
             dead_letters: PoisonReason::ALL.into_iter().zip(self.dead_letters.iter().map(count)).collect(),
             latency_counts: self.latency.counts.iter().map(count).collect(),
             latency_sum: Duration::from_micros(count(&self.latency.sum_us)),
@@ -118,6 +133,33 @@ impl Progress {
     /// The server's log ends at `lsn`.
     pub fn server_ends_at(&self, lsn: Lsn) {
         self.server_end.fetch_max(lsn.as_u64(), Relaxed);
+    }
+
+    /// Whether the stream is not ours alone.
+    pub fn shares_stream(&self, is_shared: bool) {
+        self.is_shared.store(is_shared, Relaxed);
+    }
+
+    /// The last `count` messages of a stream that ends at `last_sequence` are not ours. Each is counted once.
+    pub fn foreign_messages(&self, last_sequence: u64, count: u64) {
+        let looked_up_to = self.foreign_looked_up_to.fetch_max(last_sequence, Relaxed);
+        self.foreign.fetch_add(count.min(last_sequence.saturating_sub(looked_up_to)), Relaxed);
+    }
+
+    /// Something keeps events from being delivered, until [`Progress::unblock`]; delivery will be tried again.
+    pub fn block(&self) {
+        self.blocked.store(true, Relaxed);
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    /// Events are delivered, or there are none; whether that is news.
+    pub fn unblock(&self) -> bool {
+        self.is_blocked() && self.blocked.swap(false, Relaxed)
+    }
+
+    /// Whether something keeps events from being delivered.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
     }
 
     pub(super) fn received(&self, lsn: Lsn) {
@@ -148,6 +190,11 @@ impl Progress {
         self.event_bytes.fetch_add(bytes as u64, Relaxed);
         let latency = u64::try_from(commit_time_us).map(age).unwrap_or_default();
         self.latency.record(latency);
+    }
+
+    /// Events that turned out to be stored when the stream was read again, without an answer of their own.
+    pub(super) fn found_stored(&self, count: usize) {
+        self.events.fetch_add(count as u64, Relaxed);
     }
 
     pub(super) fn duplicate(&self) {

@@ -3,7 +3,7 @@
 //! Positions compare only within one log. When it is not certain that the stream was fed from this very log, the answer
 //! is a refusal that names the difference, never a guess.
 
-use super::state::Resume;
+use super::event::Resume;
 use crate::{
     lsn::Lsn,
     position::{Place, Position, Source},

@@ -1,171 +1,59 @@
-//! The state machine at the heart of walpost; pure and synchronous.
+//! The state machine of delivery; synchronous and pure.
 //!
-//! It sees what happens ([`Event`]) and says what to do ([`Effect`]); sockets, clocks and chance are its caller's. It
-//! alone decides what is published, in which order, under which sequence, and what may be confirmed to Postgres.
+//! What happens goes in as an [`Event`]; what to publish is asked for with [`Relay::due`]; sockets, clocks and chance
+//! are the caller's. This alone decides what is published, in which order, under which sequence, and what may be
+//! confirmed to Postgres. Rows stay here until they are stored, so that a broker may go and come back while the log
+//! stays where it is.
 //!
-//! Every message is published under the sequence that the stream must give it, which the broker checks
-//! (`Nats-Expected-Last-Sequence`), so the order of [`Effect::Publish`] is the order of the stream or nothing is stored
-//! at all. Acks are only counted as a contiguous prefix.
+//! In [`Mode::Chain`] every message is published under the sequence that the stream must give it, which the broker
+//! checks (`Nats-Expected-Last-Sequence`): the order in which rows are due is the order of the stream, or nothing is
+//! stored at all. In [`Mode::Shared`] the order of an aggregate is kept by having one message of it under way.
 //!
 //! Invariants:
 //! - [`Relay::confirmed`] is the end of a transaction whose every event is stored, or an idle position that the server
 //!   named when everything before it was stored; it never decreases (I1, I5).
-//! - A place at or before the one that the stream already holds is never published (I4).
-//! - Places that are published rise strictly (I3).
-//! - At most `max_in_flight` messages, and `max_in_flight_bytes` plus one row, are unacknowledged (I7).
+//! - A place at or before the one that the stream already holds is never published (I4, chain).
+//! - Places that are published rise strictly (I3, chain); per key in shared mode.
+//! - At most `max_in_flight` rows, and `max_in_flight_bytes` plus one row, are kept (I7).
 
-use std::{collections::VecDeque, fmt};
+use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
+use super::{
+    event::{Due, Effect, Event, LogFault, Mode, Resume, StopReason, Window},
+    lanes::Lanes,
+    ledger::Ledger,
+};
 use crate::{lsn::Lsn, position::Place, publish::Outcome};
 
-/// How much may be on its way to the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Messages without an answer.
-    pub max_in_flight: usize,
-    /// Bytes of their rows.
-    pub max_in_flight_bytes: usize,
-}
-
-/// What the stream holds when a session begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resume {
-    /// The stream's last sequence; 0 if nothing was ever stored.
-    pub last_sequence: u64,
-    /// The place of its last event; `None` if there is none to go by.
-    pub stored: Option<Place>,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A committed transaction begins to arrive.
-    Begin {
-        /// Where its commit record begins.
-        commit_lsn: Lsn,
-        /// When it committed, in microseconds since 2000-01-01 UTC by the server's clock.
-        commit_time_us: i64,
-    },
-    /// A row of the outbox in it.
-    Row {
-        /// Its size in the log, in bytes.
-        bytes: usize,
-        /// When it was taken up.
-        now: Instant,
-    },
-    /// The transaction is complete.
-    Commit {
-        /// Where its commit record begins: must be that of its beginning.
-        commit_lsn: Lsn,
-        /// Where the log goes on after it.
-        end_lsn: Lsn,
-    },
-    /// Everything that commits at or before `wal_end` has been sent.
-    Keepalive {
-        /// That position.
-        wal_end: Lsn,
-    },
-    /// The broker answered the message that was published under `sequence`.
-    Ack {
-        /// The sequence that the message was published under.
-        sequence: u64,
-        /// What the broker said.
-        outcome: Outcome,
-        /// When it was heard.
-        now: Instant,
-    },
-}
-
-/// Something to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing.
-    None,
-    /// The stream has this row already.
-    Skip,
-    /// Publish the row, as the message that follows `expected_last_sequence`.
-    Publish {
-        /// The sequence of the message before it.
-        expected_last_sequence: u64,
-        /// Where the row stands in the log.
-        place: Place,
-    },
-    /// A message was stored.
-    Stored {
-        /// The size of its row, in bytes.
-        bytes: usize,
-        /// When its transaction committed, in microseconds since 2000-01-01 UTC by the server's clock.
-        commit_time_us: i64,
-    },
-    /// The broker had stored an event with this id before and left the stream as it was.
-    Duplicate,
-    /// Stop, throw away what is queued, and begin again from what the stream holds.
-    Stop(StopReason),
-}
-
-/// Why a session cannot go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// The broker refused a message; nothing behind it is stored either.
-    Refused {
-        /// The sequence that the message would have got.
-        sequence: u64,
-        /// What the broker said.
-        outcome: Outcome,
-    },
-    /// The broker stored the message elsewhere than where the chain expects it.
-    OutOfPlace {
-        /// The sequence that the chain expects.
-        expected: u64,
-        /// The sequence that the broker gave.
-        got: u64,
-    },
-    /// An answer to a message that is not waiting for one.
-    UnknownAck {
-        /// The sequence that it names.
-        sequence: u64,
-    },
-    /// The log's messages contradict each other.
-    Log(LogFault),
-}
-
-/// How the messages of the log contradict each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFault {
-    /// A row or a commit outside of a transaction.
-    Outside,
-    /// A transaction inside a transaction.
-    Nested,
-    /// A transaction that ends with another commit than it began with.
-    OtherCommit,
-    /// A transaction that does not come after the one before it.
-    Backwards,
-    /// More rows in a transaction than an index can count.
-    TooManyRows,
-}
-
-/// The state machine.
+/// The state machine. `R` is what is kept of a row until it is stored.
 #[derive(Debug)]
-pub struct Relay {
+pub struct Relay<R> {
+    mode: Mode,
     window: Window,
     stored_at_start: Option<Place>,
     transaction: Option<Transaction>,
     last_commit_lsn: Lsn,
-    /// Sequence of the last message that was published; range: `acked_sequence..`.
-    published_sequence: u64,
-    /// Sequence of the last message that is known to be stored; everything up to it is.
+    /// The place of the last row that is known to be stored with everything before it.
+    last_stored: Option<Place>,
+    /// Chain: sequence of the last message that is known to be stored; everything up to it is.
     acked_sequence: u64,
-    in_flight: VecDeque<InFlight>,
-    in_flight_bytes: usize,
-    /// Positions that may be confirmed once the sequence beside them is stored; both rise.
-    marks: VecDeque<Mark>,
-    confirmed: Lsn,
+    /// The ticket of the first row in `rows`; everything below it is stored.
+    first_ticket: u64,
+    /// Rows that are not known to be stored, in the order of the log.
+    rows: VecDeque<Row<R>>,
+    row_bytes: usize,
+    /// Tickets whose turn it is, in order.
+    ready: VecDeque<u64>,
+    /// Messages without an answer; range: `0..=rows.len()`.
+    unanswered: usize,
+    lanes: Lanes,
+    ledger: Ledger,
     /// Whether the chain has been seen to hold: until then one message at a time, so that an id that the broker already
     /// knows cannot break the prediction for others.
     proven: bool,
-    /// Since when the oldest message in flight has been the oldest.
+    /// Since when the broker owes an answer without having given one.
     waiting_since: Option<Instant>,
 }
 
@@ -176,76 +64,135 @@ struct Transaction {
     next_index: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct InFlight {
+#[derive(Debug)]
+struct Row<R> {
+    row: R,
+    place: Place,
+    key: u64,
     bytes: usize,
     commit_time_us: i64,
-    /// Answered out of turn; counts only when everything before it is stored.
-    stored: bool,
+    fate: Fate,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    sequence: u64,
-    lsn: Lsn,
+/// How far a row has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Not handed to this broker connection.
+    Waiting,
+    /// Handed over, no answer yet.
+    Sent,
+    /// Stored; counts only when everything before it is.
+    Stored,
 }
 
-impl Relay {
-    /// A session that continues where the stream ends.
-    pub fn new(window: Window, resume: Resume) -> Self {
+impl<R> Relay<R> {
+    /// Delivery that continues where the stream ends, and confirms a position `hold_back` after everything before it
+    /// was stored.
+    pub fn new(mode: Mode, window: Window, hold_back: Duration, resume: Resume) -> Self {
         Self {
+            mode,
             window,
             stored_at_start: resume.stored,
             transaction: None,
             last_commit_lsn: Lsn::ZERO,
-            published_sequence: resume.last_sequence,
+            last_stored: resume.stored,
             acked_sequence: resume.last_sequence,
-            in_flight: VecDeque::with_capacity(window.max_in_flight),
-            in_flight_bytes: 0,
-            marks: VecDeque::new(),
-            confirmed: Lsn::ZERO,
-            proven: false,
+            first_ticket: 0,
+            rows: VecDeque::new(),
+            row_bytes: 0,
+            ready: VecDeque::new(),
+            unanswered: 0,
+            lanes: Lanes::default(),
+            ledger: Ledger::new(hold_back),
+            proven: mode == Mode::Shared,
             waiting_since: None,
         }
     }
 
-    /// Takes in one event. The caller does what is returned before it brings the next.
-    pub fn apply(&mut self, event: Event) -> Effect {
+    /// Takes in one event.
+    pub fn apply(&mut self, event: Event<R>) -> Effect {
         let effect = match event {
             Event::Begin { commit_lsn, commit_time_us } => self.begin(commit_lsn, commit_time_us),
-            Event::Row { bytes, now } => self.row(bytes, now),
-            Event::Commit { commit_lsn, end_lsn } => self.commit(commit_lsn, end_lsn),
-            Event::Keepalive { wal_end } => self.keepalive(wal_end),
-            Event::Ack { sequence, outcome, now } => self.ack(sequence, outcome, now),
+            Event::Row { row, bytes, key } => self.row(row, bytes, key),
+            Event::Commit { commit_lsn, end_lsn, now } => self.commit(commit_lsn, end_lsn, now),
+            Event::Keepalive { wal_end, now } => self.keepalive(wal_end, now),
+            Event::Ack { ticket, outcome, now } => self.ack(ticket, outcome, now),
         };
-        debug_assert_eq!(self.published_sequence - self.acked_sequence, self.in_flight.len() as u64, "one entry each");
+        self.check();
         effect
+    }
+
+    /// The row that must be published next, if it is anybody's turn. It counts as handed over.
+    pub fn due(&mut self, now: Instant) -> Option<Due<'_, R>> {
+        if !self.proven && self.unanswered > 0 {
+            return None;
+        }
+        let ticket = self.ready.pop_front()?;
+        let index = usize::try_from(ticket - self.first_ticket).ok()?;
+        let expected_last_sequence = (self.mode == Mode::Chain).then(|| self.acked_sequence + index as u64);
+        let row = self.rows.get_mut(index)?;
+        debug_assert_eq!(row.fate, Fate::Waiting, "a row has one turn for each connection");
+        row.fate = Fate::Sent;
+        self.unanswered += 1;
+        self.waiting_since.get_or_insert(now);
+        Some(Due { ticket, expected_last_sequence, place: row.place, row: &row.row })
+    }
+
+    /// Goes on with a new connection to the broker, whose stream ends as said; nothing of the old one will be
+    /// answered. Rows that turn out to be stored are counted as such, the others have their turn again. Gives the
+    /// number of rows that were stored.
+    pub fn resume(&mut self, end: Resume, now: Instant) -> Result<usize, StopReason> {
+        let stored = match self.mode {
+            Mode::Chain => self.stored_up_to(end)?,
+            Mode::Shared => 0,
+        };
+        self.unanswered = 0;
+        self.waiting_since = None;
+        self.proven = self.mode == Mode::Shared;
+        for row in self.rows.iter_mut().take(stored) {
+            row.fate = Fate::Stored;
+        }
+        self.settle(now);
+        self.acked_sequence = end.last_sequence;
+        self.line_up_again();
+        self.check();
+        Ok(stored)
+    }
+
+    /// Time has passed: a position may have been held back for long enough.
+    pub fn pass_time(&mut self, now: Instant) {
+        self.ledger.ripen(now);
+    }
+
+    /// When [`Relay::pass_time`] will confirm more.
+    pub fn next_confirmation(&self) -> Option<Instant> {
+        self.ledger.next_ripe()
     }
 
     /// Whether another row may be taken up.
     pub fn has_room(&self) -> bool {
-        let limit = if self.proven { self.window.max_in_flight } else { 1 };
-        self.in_flight.len() < limit && self.in_flight_bytes < self.window.max_in_flight_bytes
+        self.rows.len() < self.window.max_in_flight && self.row_bytes < self.window.max_in_flight_bytes
     }
 
     /// The position that may be confirmed to Postgres; [`Lsn::ZERO`] until there is one.
     pub fn confirmed(&self) -> Lsn {
-        self.confirmed
+        self.ledger.confirmed()
     }
 
-    /// Messages without an answer.
+    /// Rows that are not known to be stored.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+        self.rows.len()
     }
 
-    /// Since when the oldest message without an answer has been waiting.
+    /// Since when the broker owes an answer without having given one.
     pub fn waiting_since(&self) -> Option<Instant> {
         self.waiting_since
     }
 
-    /// When the transaction of the oldest message without an answer committed, in microseconds since 2000-01-01 UTC.
+    /// When the transaction of the oldest row that is not known to be stored committed, in microseconds since
+    /// 2000-01-01 UTC.
     pub fn oldest_commit_time_us(&self) -> Option<i64> {
-        self.in_flight.front().map(|oldest| oldest.commit_time_us)
+        self.rows.front().map(|oldest| oldest.commit_time_us)
     }
 
     fn begin(&mut self, commit_lsn: Lsn, commit_time_us: i64) -> Effect {
@@ -259,7 +206,7 @@ impl Relay {
         Effect::None
     }
 
-    fn row(&mut self, bytes: usize, now: Instant) -> Effect {
+    fn row(&mut self, row: R, bytes: usize, key: u64) -> Effect {
         let Some(transaction) = &mut self.transaction else {
             return Effect::Stop(StopReason::Log(LogFault::Outside));
         };
@@ -272,15 +219,16 @@ impl Relay {
             return Effect::Skip;
         }
         let commit_time_us = transaction.commit_time_us;
-        self.in_flight.push_back(InFlight { bytes, commit_time_us, stored: false });
-        self.in_flight_bytes += bytes;
-        self.waiting_since.get_or_insert(now);
-        let expected_last_sequence = self.published_sequence;
-        self.published_sequence += 1;
-        Effect::Publish { expected_last_sequence, place }
+        let ticket = self.next_ticket();
+        self.rows.push_back(Row { row, place, key, bytes, commit_time_us, fate: Fate::Waiting });
+        self.row_bytes += bytes;
+        if self.mode == Mode::Chain || self.lanes.enter(key, ticket) {
+            self.ready.push_back(ticket);
+        }
+        Effect::Taken
     }
 
-    fn commit(&mut self, commit_lsn: Lsn, end_lsn: Lsn) -> Effect {
+    fn commit(&mut self, commit_lsn: Lsn, end_lsn: Lsn, now: Instant) -> Effect {
         let Some(transaction) = self.transaction.take() else {
             return Effect::Stop(StopReason::Log(LogFault::Outside));
         };
@@ -288,111 +236,132 @@ impl Relay {
             return Effect::Stop(StopReason::Log(LogFault::OtherCommit));
         }
         self.last_commit_lsn = commit_lsn;
-        self.mark(end_lsn);
+        self.mark(end_lsn, now);
         Effect::None
     }
 
     /// Inside a transaction a keepalive says nothing about it, so it confirms nothing.
-    fn keepalive(&mut self, wal_end: Lsn) -> Effect {
+    fn keepalive(&mut self, wal_end: Lsn, now: Instant) -> Effect {
         if self.transaction.is_none() {
-            self.mark(wal_end);
+            self.mark(wal_end, now);
         }
         Effect::None
     }
 
-    /// Remembers that `lsn` may be confirmed when everything that was published so far is stored.
-    fn mark(&mut self, lsn: Lsn) {
-        let sequence = self.published_sequence;
-        match self.marks.back_mut() {
-            Some(last) if last.sequence == sequence => last.lsn = last.lsn.max(lsn),
-            _ => self.marks.push_back(Mark { sequence, lsn }),
-        }
-        self.settle_marks();
+    /// Remembers that `lsn` may be confirmed when every row that was taken up so far is stored.
+    fn mark(&mut self, lsn: Lsn, now: Instant) {
+        self.ledger.mark(self.next_ticket(), lsn);
+        self.ledger.settle(self.first_ticket, now);
     }
 
-    fn ack(&mut self, sequence: u64, outcome: Outcome, now: Instant) -> Effect {
-        let offset = sequence.checked_sub(self.acked_sequence + 1).and_then(|offset| usize::try_from(offset).ok());
-        let waiting = self.in_flight.len();
-        let Some(entry) = offset.and_then(|offset| self.in_flight.get_mut(offset)).filter(|entry| !entry.stored) else {
-            return Effect::Stop(StopReason::UnknownAck { sequence });
+    fn ack(&mut self, ticket: u64, outcome: Outcome, now: Instant) -> Effect {
+        let index = ticket.checked_sub(self.first_ticket).and_then(|index| usize::try_from(index).ok());
+        let awaited = |index: usize| Some((index, self.rows.get(index).filter(|row| row.fate == Fate::Sent)?.place));
+        let Some((index, place)) = index.and_then(awaited) else {
+            return Effect::Stop(StopReason::UnknownAck { ticket });
         };
-        match outcome {
-            Outcome::Stored { sequence: got } if got == sequence => {
-                entry.stored = true;
-                let InFlight { bytes, commit_time_us, .. } = *entry;
-                self.proven = true;
-                self.settle_acks(now);
-                Effect::Stored { bytes, commit_time_us }
+        let expected = self.acked_sequence + 1 + index as u64;
+        match (self.mode, outcome) {
+            (Mode::Chain, Outcome::Stored { sequence: got }) if got != expected => {
+                Effect::Stop(StopReason::OutOfPlace { expected, got })
             }
-            Outcome::Stored { sequence: got } => Effect::Stop(StopReason::OutOfPlace { expected: sequence, got }),
-            // The stream did not grow, so the message after this one would need another sequence than it was sent with.
-            // Alone in flight, it is simply passed over; otherwise those behind it are refused and the session stops.
-            Outcome::Duplicate { .. } if waiting == 1 => {
-                self.forget_last();
+            (_, Outcome::Stored { .. }) => self.stored(index, now),
+            (Mode::Shared, Outcome::Duplicate { .. }) => {
+                self.stored(index, now);
                 Effect::Duplicate
             }
-            outcome => Effect::Stop(StopReason::Refused { sequence, outcome }),
+            // The stream did not grow, so the message after this one would need another sequence than it was sent with.
+            // Alone under way, it is simply passed over; otherwise those behind it are refused, and the stream is read
+            // again. So it is when the broker knows more of the stream than we do.
+            (Mode::Chain, Outcome::Duplicate { sequence })
+                if self.unanswered == 1 && index == 0 && sequence <= self.acked_sequence =>
+            {
+                self.pass_over_first(now);
+                Effect::Duplicate
+            }
+            (_, outcome) => Effect::Stop(StopReason::Refused { place, outcome }),
         }
     }
 
-    /// Takes the only message in flight back: the stream has its event already, under an earlier sequence.
-    fn forget_last(&mut self) {
-        self.in_flight.clear();
-        self.in_flight_bytes = 0;
+    fn stored(&mut self, index: usize, now: Instant) -> Effect {
+        let Some(row) = self.rows.get_mut(index) else { return Effect::None };
+        row.fate = Fate::Stored;
+        let (key, bytes, commit_time_us) = (row.key, row.bytes, row.commit_time_us);
+        self.unanswered -= 1;
+        self.proven = true;
+        self.waiting_since = (self.unanswered > 0).then_some(now);
+        if self.mode == Mode::Shared {
+            self.ready.extend(self.lanes.leave(key));
+        }
+        self.settle(now);
+        Effect::Stored { bytes, commit_time_us }
+    }
+
+    /// Takes back the first row, alone under way: the stream has its event already, under an earlier sequence.
+    fn pass_over_first(&mut self, now: Instant) {
+        if let Some(first) = self.rows.pop_front() {
+            self.row_bytes -= first.bytes;
+            self.first_ticket += 1;
+        }
+        self.unanswered = 0;
         self.waiting_since = None;
-        self.published_sequence = self.acked_sequence;
-        for mark in &mut self.marks {
-            mark.sequence = mark.sequence.min(self.acked_sequence);
-        }
-        self.settle_marks();
+        self.ledger.settle(self.first_ticket, now);
     }
 
-    /// Moves the stored prefix over every message that is stored in a row.
-    fn settle_acks(&mut self, now: Instant) {
-        while let Some(front) = self.in_flight.front().filter(|front| front.stored) {
-            self.in_flight_bytes -= front.bytes;
-            self.in_flight.pop_front();
+    /// Moves the stored prefix over every row that is stored without a gap.
+    fn settle(&mut self, now: Instant) {
+        while let Some(first) = self.rows.front().filter(|first| first.fate == Fate::Stored) {
+            self.row_bytes -= first.bytes;
+            self.last_stored = Some(first.place);
+            self.rows.pop_front();
+            self.first_ticket += 1;
             self.acked_sequence += 1;
-            self.waiting_since = Some(now);
         }
-        if self.in_flight.is_empty() {
-            self.waiting_since = None;
-        }
-        self.settle_marks();
+        self.ledger.settle(self.first_ticket, now);
     }
 
-    fn settle_marks(&mut self) {
-        while let Some(mark) = self.marks.front().filter(|mark| mark.sequence <= self.acked_sequence) {
-            self.confirmed = self.confirmed.max(mark.lsn);
-            self.marks.pop_front();
+    /// Chain: how many rows the stream holds, when it ends as said.
+    fn stored_up_to(&self, end: Resume) -> Result<usize, StopReason> {
+        let forgotten = StopReason::Forgotten { known_sequence: self.acked_sequence, last_sequence: end.last_sequence };
+        if end.last_sequence < self.acked_sequence {
+            return Err(forgotten);
         }
+        let Some(place) = end.stored else {
+            // The last message is gone, so only its sequence tells. It suffices: nobody else's messages lie between.
+            let stored = usize::try_from(end.last_sequence - self.acked_sequence).unwrap_or(usize::MAX);
+            return if stored <= self.rows.len() { Ok(stored) } else { Err(forgotten) };
+        };
+        if self.last_stored.is_some_and(|last| place < last) {
+            return Err(forgotten);
+        }
+        let stored = self.rows.partition_point(|row| row.place <= place);
+        let last = stored.checked_sub(1).and_then(|last| self.rows.get(last)).map(|row| row.place);
+        if last.or(self.last_stored) == Some(place) { Ok(stored) } else { Err(StopReason::Overtaken { place }) }
     }
-}
 
-impl fmt::Display for LogFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Outside => "a change came outside of a transaction",
-            Self::Nested => "a transaction began inside another one",
-            Self::OtherCommit => "a transaction ended with another commit than it began with",
-            Self::Backwards => "a transaction did not come after the one before it",
-            Self::TooManyRows => "a transaction has more rows than walpost can count",
-        })
-    }
-}
-
-impl fmt::Display for StopReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused { sequence, outcome } => {
-                write!(f, "the broker did not store message {sequence} of the chain: {outcome}")
+    /// All rows that are not stored have their turn again, in order.
+    fn line_up_again(&mut self) {
+        self.ready.clear();
+        self.lanes.clear();
+        for (ticket, row) in (self.first_ticket..).zip(&mut self.rows) {
+            if row.fate == Fate::Stored {
+                continue;
             }
-            Self::OutOfPlace { expected, got } => {
-                write!(f, "the broker stored message {expected} of the chain as {got}")
+            row.fate = Fate::Waiting;
+            if self.mode == Mode::Chain || self.lanes.enter(row.key, ticket) {
+                self.ready.push_back(ticket);
             }
-            Self::UnknownAck { sequence } => write!(f, "an answer came for message {sequence}, which awaits none"),
-            Self::Log(fault) => write!(f, "the replication stream contradicts itself: {fault}"),
         }
+    }
+
+    fn next_ticket(&self) -> u64 {
+        self.first_ticket + self.rows.len() as u64
+    }
+
+    fn check(&self) {
+        debug_assert!(self.unanswered + self.ready.len() <= self.rows.len(), "a row waits, is under way, or is stored");
+        debug_assert!(self.rows.front().is_none_or(|first| first.fate != Fate::Stored), "the prefix is settled");
+        debug_assert_eq!(self.waiting_since.is_some(), self.unanswered > 0, "an answer is owed or not");
     }
 }
 

@@ -124,18 +124,15 @@ impl ReplicationStream {
     async fn say_goodbye(&mut self) -> Result<(), ReplicationError> {
         let last = self.feedback.update(Instant::now());
         self.send(last).await?;
-        self.out.clear();
         frontend::copy_done(&mut self.out);
-        self.stream.write_all(&self.out).await?;
-        self.stream.flush().await?;
+        self.write_out().await?;
         // The server may have log under way; it is read and dropped until the server is ready for another command.
         loop {
             while let Some(frame) = self.framer.take_frame()? {
                 match frame {
                     Frame::Other(b'Z') => {
-                        self.out.clear();
                         frontend::terminate(&mut self.out);
-                        self.stream.write_all(&self.out).await?;
+                        self.write_out().await?;
                         return Ok(self.stream.shutdown().await?);
                     }
                     Frame::Error(message) => return Err(ReplicationError::Server(message.into())),
@@ -147,11 +144,16 @@ impl ReplicationStream {
     }
 
     async fn send(&mut self, update: StatusUpdate) -> Result<(), ReplicationError> {
-        self.out.clear();
         update.encode(&mut self.out);
-        self.stream.write_all(&self.out).await?;
-        self.stream.flush().await?;
-        Ok(())
+        self.write_out().await
+    }
+
+    /// Writes what is to be written. Safe to cancel: what is left goes first next time.
+    async fn write_out(&mut self) -> Result<(), ReplicationError> {
+        while !self.out.is_empty() {
+            self.stream.write_buf(&mut self.out).await?;
+        }
+        Ok(self.stream.flush().await?)
     }
 }
 

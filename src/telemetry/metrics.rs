@@ -13,8 +13,9 @@ use prometheus_client::{
 };
 
 use crate::{
+    code::Code,
     relay::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot},
-    supervisor::{Phase, PhaseWatch},
+    supervisor::{Health, HealthWatch, Phase},
 };
 
 /// The registry of one process.
@@ -24,10 +25,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics of this progress and this phase.
-    pub fn new(progress: Arc<Progress>, phase: PhaseWatch) -> Self {
+    /// Metrics of this progress and this health.
+    pub fn new(progress: Arc<Progress>, health: HealthWatch) -> Self {
         let mut registry = Registry::with_prefix("walpost");
-        registry.register_collector(Box::new(Reading { progress, phase }));
+        registry.register_collector(Box::new(Reading { progress, health }));
         Self { registry }
     }
 
@@ -42,14 +43,14 @@ impl Metrics {
 #[derive(Debug)]
 struct Reading {
     progress: Arc<Progress>,
-    phase: PhaseWatch,
+    health: HealthWatch,
 }
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let now = self.progress.snapshot();
         encode_build(&mut encoder)?;
-        encode_phase(&mut encoder, &self.phase.now())?;
+        encode_health(&mut encoder, &self.health.now())?;
         encode_positions(&mut encoder, &now)?;
         encode_gauges(&mut encoder, &now)?;
         encode_counters(&mut encoder, &now)?;
@@ -63,12 +64,18 @@ fn encode_build(encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Err
     ConstGauge::new(1u64).encode(family.encode_family(&[("version", env!("CARGO_PKG_VERSION"))])?)
 }
 
-fn encode_phase(encoder: &mut DescriptorEncoder<'_>, phase: &Phase) -> Result<(), std::fmt::Error> {
+fn encode_health(encoder: &mut DescriptorEncoder<'_>, health: &Health) -> Result<(), std::fmt::Error> {
     let help = "1 for the phase that the process is in, 0 for the others";
     let mut family = encoder.encode_descriptor("phase", help, None, MetricType::Gauge)?;
     for name in Phase::NAMES {
-        let value = u64::from(phase.name() == name);
+        let value = u64::from(health.phase.name() == name);
         ConstGauge::new(value).encode(family.encode_family(&[("phase", name)])?)?;
+    }
+    let help = "1 for the error code of what keeps events from being delivered, 0 for the others";
+    let mut family = encoder.encode_descriptor("blocked", help, None, MetricType::Gauge)?;
+    for code in Code::ALL {
+        let value = u64::from(health.trouble.as_ref().is_some_and(|trouble| trouble.code == *code));
+        ConstGauge::new(value).encode(family.encode_family(&[("code", code.to_string())])?)?;
     }
     Ok(())
 }
@@ -103,6 +110,8 @@ fn encode_gauges(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Result<
         Some(Unit::Seconds),
         oldest,
     )?;
+    let is_shared = f64::from(u8::from(now.is_shared));
+    gauge("shared_stream", "1 if the stream is not walpost's alone, so that less is promised", None, is_shared)?;
     gauge("in_flight_messages", "Messages that wait for the broker's answer", None, in_flight)
 }
 
@@ -114,6 +123,8 @@ fn encode_counters(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Resul
         ("duplicates", "Events whose id the stream held already, and that were not stored again", now.duplicates),
         ("rows_skipped", "Rows that Postgres sent again and the stream held already", now.skipped),
         ("headers_dropped", "Entries of the headers column that no message may carry", now.dropped_headers),
+        ("foreign_messages", "Messages of others in a stream that should be walpost's alone", now.foreign),
+        ("retries", "Attempts to deliver again after a fault", now.retries),
         ("changes_ignored", "Changes in the publication that are no inserts into the outbox", now.ignored_changes),
     ];
     for (name, help, value) in counters {

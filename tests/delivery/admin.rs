@@ -21,7 +21,7 @@ const INSERT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, even
            '{\"canary\": \"canary\", \"Nats-Rollup\": \"canary\"}' FROM generate_series(1, 500) n";
 
 /// Labels that may occur, each with a closed set of values.
-const LABELS: [&str; 5] = ["version", "phase", "stage", "reason", "le"];
+const LABELS: [&str; 6] = ["code", "version", "phase", "stage", "reason", "le"];
 
 /// Sets everything up in a database of this name, and delivers.
 async fn deliver(name: &str, settings: impl FnOnce(Settings) -> Settings) -> (Daemon, Reader) {

@@ -146,16 +146,18 @@ async fn a_stream_that_is_full_keeps_the_rest_unconfirmed_until_there_is_room() 
                      SELECT gen_random_uuid(), 'order', n::text, 'placed', '{}' FROM generate_series(1, 3) n";
         client.batch_execute(three).await.unwrap();
     }
-    let mut daemon = settings.start();
-    assert_eq!(daemon.ended().await, 1);
+    let daemon = settings.start();
+    daemon.until_blocked("WP0503").await;
     assert!(daemon.log().contains("maximum messages exceeded"), "{}", daemon.log());
+    let status = daemon.status().await.unwrap();
+    assert_eq!(status["trouble"]["code"], "WP0503");
+    assert!(status["trouble"]["action"].as_str().unwrap().starts_with("make room"), "{status}");
     assert_eq!(reader.count().await, 10);
     let seen = witness.all(&client).await;
     let events = events_up_to(&seen, confirmed(&client, name).await);
     assert!(events <= 9, "{events} events are confirmed, and the tenth is in a transaction that is stored in part");
 
     reader.update(|config| config.max_messages = -1).await;
-    let daemon = settings.lead().await;
     wait::until("the rest is stored", async || reader.last_sequence().await == 21).await;
     assert_same(&seen, &reader.all().await, &log_of(&client, name).await);
     assert_eq!(daemon.terminate().await, 0);

@@ -26,6 +26,8 @@ use crate::wait;
 
 /// How long a stop in good order may take: the promise of the contract.
 pub(crate) const STOP_BOUND: Duration = Duration::from_secs(10);
+/// How long a change of phase may take here; below the bound of every wait, so that the log is shown.
+const PHASE_BOUND: Duration = Duration::from_secs(50);
 /// How long a command that ends by itself may take here.
 const COMMAND_BOUND: Duration = Duration::from_secs(60);
 
@@ -119,7 +121,7 @@ impl Daemon {
     pub(crate) async fn until_ready(&mut self) {
         let ready = wait::some("walpost leads", async || match self.exit_code() {
             Some(code) => Some(Err(code)),
-            None => self.get("/ready").await.filter(|page| page.code == 200).map(Ok),
+            None => self.get("/ready").await.filter(|page| page.code == 200 && page.body == "leading\n").map(Ok),
         });
         let ended = ready.await.err();
         assert_eq!(ended, None, "walpost ended: {}", self.log());
@@ -162,6 +164,33 @@ impl Daemon {
     /// SIGKILL; gone on return.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// SIGSTOP: it stands still until [`Daemon::wake`].
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn wake(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// Waits until it is in this phase and nothing keeps it from doing its part.
+    pub(crate) async fn until_phase(&self, phase: &str) {
+        let page = format!("{phase}\n");
+        let is_in_phase = wait::until("walpost is in another phase", async || {
+            self.get("/ready").await.is_some_and(|ready| ready.code == 200 && ready.body == page)
+        });
+        timeout(PHASE_BOUND, is_in_phase).await.unwrap_or_else(|_| panic!("it is not {phase}: {}", self.log()));
+    }
+
+    /// Waits until it says that this keeps it from delivering.
+    pub(crate) async fn until_blocked(&self, code: &str) {
+        wait::until(&format!("walpost says {code}"), async || {
+            self.get("/ready").await.is_some_and(|ready| ready.code == 503 && ready.body.contains(code))
+        })
+        .await;
     }
 
     /// The most memory that it ever had resident, in KiB.

@@ -17,7 +17,6 @@ struct World {
     client: Client,
     witness: Witness,
     reader: Reader,
-    settings: Settings,
     daemon: Daemon,
     _broker: PrivateNats,
 }
@@ -35,7 +34,7 @@ impl World {
         let witness = Witness::begin(&client, name).await;
         let daemon = settings.lead().await;
         let reader = Reader::connect(&broker.url(), "OUTBOX").await;
-        Self { name: name.to_owned(), client, witness, reader, settings, daemon, _broker: broker }
+        Self { name: name.to_owned(), client, witness, reader, daemon, _broker: broker }
     }
 
     async fn execute(&self, sql: &str) {
@@ -255,21 +254,17 @@ async fn only_rows_of_the_table_of_that_name_are_events() {
 }
 
 #[tokio::test]
-async fn a_type_that_is_made_while_events_flow_is_known_from_the_next_start_on() {
+async fn a_type_that_is_made_while_events_flow_is_looked_up() {
     let table = "CREATE TABLE outbox (id text PRIMARY KEY, aggregate_type text, aggregate_id text, event_type text,
                                       payload jsonb)";
     let event = |id: &str| format!("INSERT INTO outbox VALUES ('{id}', 'order', '1', 'placed', '{{}}')");
     for server in shared_postgres().await {
-        let mut world = World::begin(server, "tables_new_type", table, &[]).await;
+        let world = World::begin(server, "tables_new_type", table, &[]).await;
         world.execute(&event("a")).await;
         world.delivered().await;
         world.execute("CREATE TYPE kind AS ENUM ('placed')").await;
         world.execute("ALTER TABLE outbox ALTER COLUMN event_type TYPE kind USING event_type::kind").await;
         world.execute(&event("b")).await;
-        assert_eq!(world.daemon.ended().await, 1);
-        let log = world.daemon.log();
-        assert!(log.contains("column \"event_type\" (event_type) is of a type that cannot be read"), "{log}");
-        world.daemon = world.settings.lead().await;
         assert_eq!(bodies(&world.delivered().await), [("a", "{}"), ("b", "{}")]);
         world.end().await;
     }

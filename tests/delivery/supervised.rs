@@ -13,13 +13,23 @@ pub(crate) struct Supervised {
     failures: usize,
     skipped: u64,
     skipped_by_this: u64,
+    retries: u64,
+    retries_by_this: u64,
 }
 
 impl Supervised {
     /// Starts the first.
     pub(crate) fn start(settings: &Settings) -> Self {
         let daemon = settings.start();
-        Self { settings: settings.clone(), daemon, failures: 0, skipped: 0, skipped_by_this: 0 }
+        Self {
+            settings: settings.clone(),
+            daemon,
+            failures: 0,
+            skipped: 0,
+            skipped_by_this: 0,
+            retries: 0,
+            retries_by_this: 0,
+        }
     }
 
     /// Looks after it: starts it again if it ended, else asks it how it does. True if it delivers.
@@ -33,7 +43,8 @@ impl Supervised {
         }
         let Some(status) = self.daemon.status().await else { return false };
         self.skipped_by_this = self.skipped_by_this.max(status["rows"]["skipped"].as_u64().unwrap());
-        status["ready"] == true
+        self.retries_by_this = self.retries_by_this.max(status["retries"].as_u64().unwrap());
+        status["ready"] == true && status["phase"] == "leading"
     }
 
     /// SIGKILL.
@@ -45,6 +56,7 @@ impl Supervised {
     pub(crate) fn start_again(&mut self) {
         self.daemon = self.settings.start();
         self.skipped += std::mem::take(&mut self.skipped_by_this);
+        self.retries += std::mem::take(&mut self.retries_by_this);
     }
 
     /// SIGTERM; the exit code.
@@ -60,6 +72,11 @@ impl Supervised {
     /// How many rows all of them were sent that the stream held already, as far as they were asked in time.
     pub(crate) fn skipped(&self) -> u64 {
         self.skipped + self.skipped_by_this
+    }
+
+    /// How often all of them tried again after a fault that they survived.
+    pub(crate) fn retries(&self) -> u64 {
+        self.retries + self.retries_by_this
     }
 
     /// What the present one has written to its log.

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::dead::{reason, record, size};
 use crate::{
-    daemon::Settings,
-    stream::Reader,
+    daemon::{Daemon, Settings},
+    stream::{Reader, Stored},
     wait,
     world::{connect, database, nats, newest},
 };
@@ -56,6 +56,47 @@ fn row(column: usize, sql: &str) -> String {
     format!("({})", columns.join(", "))
 }
 
+/// Each message stands at its own place in the transaction, under an id of its own; records show nothing of a payload.
+fn assert_in_place(stored: &[Stored]) {
+    let mut ids = std::collections::BTreeSet::new();
+    for (index, message) in stored.iter().enumerate() {
+        assert!(message.header("Walpost-Position").ends_with(&format!(":{index}")), "{index}");
+        assert!(ids.insert(message.header("Nats-Msg-Id")), "an id is used twice");
+        if reason(message).is_some() {
+            let record = record(message);
+            assert!(!record.to_string().contains("hush"), "{record}");
+            let has_id = record["event_id"].as_str() == Some(message.header("Nats-Msg-Id"));
+            let has_own =
+                message.header("Nats-Msg-Id") == format!("dead-letter:{}", message.header("Walpost-Position"));
+            assert!(has_id || has_own, "{message:?}");
+        }
+    }
+}
+
+/// The dead letters among so many messages are counted by reason and logged, each once.
+async fn assert_accounted_for(daemon: &Daemon, stored: usize) {
+    let counted = json!({
+        "total": 19,
+        "by_reason": {
+            "null-value": 4, "empty-id": 1, "unsendable-value": 10, "subject-too-long": 2, "message-too-large": 1,
+            "headers-too-large": 1,
+        },
+    });
+    wait::until("all are answered", async || daemon.status().await.unwrap()["events"]["in_flight"] == 0).await;
+    let status = daemon.status().await.unwrap();
+    assert_eq!((&status["dead_letters"], &status["events"]["stored"]), (&counted, &stored.into()));
+    let metrics = daemon.get("/metrics").await.unwrap().body;
+    for line in ["unsendable-value\"} 10\n", "invalid-utf8\"} 0\n"] {
+        assert!(metrics.contains(&format!("walpost_dead_letters_total{{reason=\"{line}")), "{metrics}");
+    }
+    let log = daemon.log();
+    let warnings: Vec<&str> =
+        log.lines().filter(|line| line.contains("a dead letter takes the place of an event")).collect();
+    assert_eq!(warnings.len(), 19, "{log}");
+    assert!(warnings.iter().all(|line| line.len() < 600 && line.contains("\"level\":\"WARN\"")), "{log}");
+    assert!(!log.contains("hush") && !metrics.contains("hush"), "{log}");
+}
+
 #[tokio::test]
 async fn each_takes_its_place_in_order_is_counted_and_logged_once_and_shows_no_payload() {
     let (name, broker) = ("poison_kinds", nats().await);
@@ -77,43 +118,13 @@ async fn each_takes_its_place_in_order_is_counted_and_logged_once_and_shows_no_p
 
     let stored = reader.all().await;
     assert_eq!(stored.iter().map(reason).collect::<Vec<_>>(), expected);
-    let mut ids = std::collections::BTreeSet::new();
-    for (index, message) in stored.iter().enumerate() {
-        assert!(message.header("Walpost-Position").ends_with(&format!(":{index}")), "{index}");
-        assert!(ids.insert(message.header("Nats-Msg-Id")), "an id is used twice");
-        if reason(message).is_some() {
-            let record = record(message);
-            assert!(!record.to_string().contains("hush"), "{record}");
-            let has_id = record["event_id"].as_str() == Some(message.header("Nats-Msg-Id"));
-            let has_own =
-                message.header("Nats-Msg-Id") == format!("dead-letter:{}", message.header("Walpost-Position"));
-            assert!(has_id || has_own, "{message:?}");
-        }
-    }
+    assert_in_place(&stored);
     assert_eq!(stored[2].subject, "outbox_dlq.%unknown");
     assert_eq!(stored[12].subject, "outbox_dlq.a%09b");
     let largest = stored.iter().filter(|message| reason(message).is_some()).map(size).max().unwrap();
     println!("the largest dead letter has {largest} bytes");
 
-    let counted = json!({
-        "total": 19,
-        "by_reason": {
-            "null-value": 4, "empty-id": 1, "unsendable-value": 10, "subject-too-long": 2, "message-too-large": 1,
-            "headers-too-large": 1,
-        },
-    });
-    wait::until("all are answered", async || daemon.status().await.unwrap()["events"]["in_flight"] == 0).await;
-    let status = daemon.status().await.unwrap();
-    assert_eq!((&status["dead_letters"], &status["events"]["stored"]), (&counted, &expected.len().into()));
-    let metrics = daemon.get("/metrics").await.unwrap().body;
-    for line in ["unsendable-value\"} 10\n", "invalid-utf8\"} 0\n"] {
-        assert!(metrics.contains(&format!("walpost_dead_letters_total{{reason=\"{line}")), "{metrics}");
-    }
-    let log = daemon.log();
-    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("a dead letter takes its place")).collect();
-    assert_eq!(warnings.len(), 19, "{log}");
-    assert!(warnings.iter().all(|line| line.len() < 600 && line.contains("\"level\":\"WARN\"")), "{log}");
-    assert!(!log.contains("hush") && !metrics.contains("hush"), "{log}");
+    assert_accounted_for(&daemon, expected.len()).await;
     assert_eq!(daemon.terminate().await, 0);
 
     // The next start continues behind them.

@@ -23,7 +23,7 @@ async fn pipelined_messages_are_stored_in_order_and_whole() {
         }
         for sequence in 1..=100 {
             let answer = publisher.answer().await;
-            assert_eq!((answer.sequence, answer.outcome), (sequence, Outcome::Stored { sequence }));
+            assert_eq!((answer.ticket, answer.outcome), (sequence, Outcome::Stored { sequence }));
         }
         let stored = stored_messages(&publisher.context, "CHAIN").await;
         assert_eq!(stored.len(), 100);
@@ -82,7 +82,7 @@ async fn a_hole_in_the_pipeline_refuses_everything_behind_it() {
         assert_eq!(publisher.answer().await.outcome, Outcome::Stored { sequence: 1 });
         for sequence in [3, 4, 5] {
             let answer = publisher.answer().await;
-            assert_eq!(answer.sequence, sequence);
+            assert_eq!(answer.ticket, sequence);
             assert!(answer.outcome.is_wrong_last_sequence(), "{:?}", answer.outcome);
         }
         // And the refused ones can follow once the hole is filled: their ids were not remembered.

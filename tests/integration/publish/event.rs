@@ -96,7 +96,11 @@ impl Publisher {
             headers: row.headers.map(str::as_bytes),
             created_at: Timestamp::from_postgres_us(0),
         };
-        self.builder.build(&event, &data, Chain { expected_last_sequence, place: place(sequence) })
+        self.builder.build(
+            &event,
+            &data,
+            Chain { expected_last_sequence: Some(expected_last_sequence), place: place(sequence) },
+        )
     }
 
     /// Publishes and waits for the answer.
@@ -109,7 +113,7 @@ impl Publisher {
     pub(super) async fn send(&mut self, built: Built, sequence: u64) -> Outcome {
         self.broker.publish(built.message, sequence).await.unwrap();
         let answer = self.answer().await;
-        assert_eq!(answer.sequence, sequence);
+        assert_eq!(answer.ticket, sequence);
         answer.outcome
     }
 

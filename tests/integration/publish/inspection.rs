@@ -1,10 +1,10 @@
 //! Looking at the stream: whether it is fit to be the checkpoint, and where it ends.
 
-use async_nats::jetstream::stream::{Config, RetentionPolicy, Source};
+use async_nats::jetstream::stream::{Config, Source};
 use serde_json::json;
 use walpost::{
     position::{Position, PositionError},
-    publish::{StreamEnd, StreamError, StreamPlan, StreamProblem},
+    publish::{StreamEnd, StreamError, StreamPlan, StreamProblem, StreamTail},
     sandbox::servers::NatsOptions,
 };
 
@@ -61,14 +61,6 @@ async fn every_unfit_stream_is_told_by_its_fault() {
     let cases = [
         (config(&name("SUBJECT")), vec![subject("SUBJECT")]),
         (
-            Config { retention: RetentionPolicy::WorkQueue, ..fit("QUEUE") },
-            vec![StreamProblem::Retention(name("QUEUE"))],
-        ),
-        (
-            Config { retention: RetentionPolicy::Interest, ..fit("INTEREST") },
-            vec![StreamProblem::Retention(name("INTEREST"))],
-        ),
-        (
             Config { no_ack: true, ..fit("NO_ACK") },
             vec![unwritable("NO_ACK", "does not acknowledge what it stores (no_ack)")],
         ),
@@ -114,14 +106,15 @@ async fn the_end_of_a_stream_is_its_last_message_even_if_that_was_removed() {
 }
 
 #[tokio::test]
-async fn a_last_message_of_somebody_else_is_no_checkpoint() {
+async fn messages_of_others_are_passed_over_and_counted() {
     on_every_nats(async |server| {
         let mut publisher = Publisher::new(server, "FOREIGN").await;
         let inspector = publisher.broker.inspector();
         publisher.publish(Row::default(), 1).await;
         publisher.context.publish("FOREIGN.x", "from elsewhere".into()).await.unwrap().await.unwrap();
-        let error = inspector.end().await.unwrap_err();
-        assert!(matches!(error, StreamError::Foreign { sequence: 2 }), "{error:?}");
+        let position = Position { source: source(), place: place(1) };
+        let tail = inspector.tail().await.unwrap();
+        assert_eq!(tail, StreamTail { end: StreamEnd::At { sequence: 2, position }, foreign: 1 });
         for (position, expected) in [("nonsense", PositionError::Version), ("1:2:3", PositionError::Form)] {
             let mut headers = async_nats::HeaderMap::new();
             headers.insert("Walpost-Position", position);

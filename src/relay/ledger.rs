@@ -1,0 +1,148 @@
+//! What may be confirmed to Postgres, and when; pure.
+//!
+//! Positions of the log wait here until every row before them is stored, and after that for the hold-back: a broker
+//! that loses power forgets what it acknowledged last, and only log that is not confirmed yet can bring it back.
+//!
+//! Invariants:
+//! - [`Ledger::confirmed`] is only ever a position that was marked, whose every row is stored, and that is older than
+//!   the hold-back (I5); it never decreases.
+//! - At most [`RIPENING_STEPS`] + 1 positions wait for the hold-back (I7).
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::lsn::Lsn;
+
+/// Into how many steps the hold-back is divided: a position is confirmed at most one step late.
+const RIPENING_STEPS: u32 = 32;
+
+/// The account of positions.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    hold_back: Duration,
+    /// Positions whose rows are not all stored; tickets and positions rise.
+    marks: VecDeque<Mark>,
+    /// Positions whose rows are stored, and that wait for the hold-back; times and positions rise.
+    ripening: VecDeque<Ripening>,
+    confirmed: Lsn,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// Every row below this ticket must be stored.
+    ticket: u64,
+    lsn: Lsn,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ripening {
+    opened: Instant,
+    stored: Instant,
+    lsn: Lsn,
+}
+
+impl Ledger {
+    /// An empty account.
+    pub(super) fn new(hold_back: Duration) -> Self {
+        Self { hold_back, marks: VecDeque::new(), ripening: VecDeque::new(), confirmed: Lsn::ZERO }
+    }
+
+    /// Remembers that `lsn` may be confirmed when every row below `ticket` is stored.
+    pub(super) fn mark(&mut self, ticket: u64, lsn: Lsn) {
+        match self.marks.back_mut() {
+            Some(last) if last.ticket == ticket => last.lsn = last.lsn.max(lsn),
+            _ => self.marks.push_back(Mark { ticket, lsn }),
+        }
+    }
+
+    /// Every row below `ticket` is stored, as was learnt at `now`.
+    pub(super) fn settle(&mut self, ticket: u64, now: Instant) {
+        while let Some(mark) = self.marks.front().filter(|mark| mark.ticket <= ticket) {
+            let lsn = mark.lsn;
+            self.marks.pop_front();
+            self.ripen_later(lsn, now);
+        }
+        self.ripen(now);
+    }
+
+    /// Time has passed.
+    pub(super) fn ripen(&mut self, now: Instant) {
+        while let Some(first) = self.ripening.front().filter(|first| first.stored + self.hold_back <= now) {
+            self.confirmed = self.confirmed.max(first.lsn);
+            self.ripening.pop_front();
+        }
+    }
+
+    /// When [`Ledger::ripen`] will confirm more.
+    pub(super) fn next_ripe(&self) -> Option<Instant> {
+        self.ripening.front().map(|first| first.stored + self.hold_back)
+    }
+
+    /// The position that may be confirmed; [`Lsn::ZERO`] until there is one.
+    pub(super) fn confirmed(&self) -> Lsn {
+        self.confirmed
+    }
+
+    /// Gathers what is stored within one step under the time of its last position, so that none is confirmed early.
+    fn ripen_later(&mut self, lsn: Lsn, now: Instant) {
+        let step = self.hold_back / RIPENING_STEPS;
+        match self.ripening.back_mut() {
+            Some(last) if now.saturating_duration_since(last.opened) < step => {
+                last.stored = now;
+                last.lsn = last.lsn.max(lsn);
+            }
+            _ => self.ripening.push_back(Ripening { opened: now, stored: now, lsn }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn without_a_hold_back_a_position_is_confirmed_once_its_rows_are_stored() {
+        let (mut ledger, now) = (Ledger::new(Duration::ZERO), Instant::now());
+        ledger.mark(2, Lsn::new(20));
+        ledger.settle(1, now);
+        assert_eq!(ledger.confirmed(), Lsn::ZERO);
+        ledger.settle(2, now);
+        assert_eq!((ledger.confirmed(), ledger.next_ripe()), (Lsn::new(20), None));
+    }
+
+    #[test]
+    fn positions_without_rows_between_them_take_one_place() {
+        let mut ledger = Ledger::new(Duration::ZERO);
+        for lsn in 0..1000 {
+            ledger.mark(1, Lsn::new(lsn));
+        }
+        assert_eq!(ledger.marks.len(), 1);
+    }
+
+    proptest! {
+        /// Whatever the times: no position is confirmed before the hold-back has passed, every one is within a step
+        /// after it, and few are kept.
+        #[test]
+        fn nothing_is_confirmed_before_it_was_held_back(gaps_ms in prop::collection::vec(0u64..400, 1..200)) {
+            let hold_back = Duration::from_millis(1000);
+            let (mut ledger, start) = (Ledger::new(hold_back), Instant::now());
+            let mut now = start;
+            let mut stored: Vec<(Instant, u64)> = Vec::new();
+            for (ticket, gap) in (1..).zip(gaps_ms) {
+                now += Duration::from_millis(gap);
+                ledger.mark(ticket, Lsn::new(ticket));
+                ledger.settle(ticket, now);
+                stored.push((now, ticket));
+                let latest = |age| {
+                    stored.iter().filter(|(at, _)| *at + age <= now).map(|(_, lsn)| *lsn).max().unwrap_or_default()
+                };
+                let confirmed = ledger.confirmed().as_u64();
+                prop_assert!(confirmed <= latest(hold_back), "early");
+                prop_assert!(confirmed >= latest(hold_back + hold_back / RIPENING_STEPS), "late");
+                prop_assert!(ledger.ripening.len() <= RIPENING_STEPS as usize + 1);
+            }
+        }
+    }
+}

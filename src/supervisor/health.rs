@@ -1,0 +1,184 @@
+//! What the service is doing, and what it waits for: for everyone who only looks.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{code::Code, relay::Progress};
+
+/// How often trouble that goes on is told again.
+const REMINDER: Duration = Duration::from_secs(60);
+
+/// What the service is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Looking and connecting.
+    #[default]
+    Starting,
+    /// Another process leads; everything is ready to take over from it.
+    Standby,
+    /// Delivering, or waiting for the broker with the log open.
+    Leading,
+    /// Asked to stop: waits for the last answers.
+    Draining,
+    /// Ended.
+    Stopped,
+}
+
+/// What keeps events from being delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which trouble.
+    pub code: Code,
+    /// What happened.
+    pub cause: String,
+    /// What would mend it, where that is known.
+    pub action: Option<String>,
+    /// Since when.
+    pub since: Instant,
+    /// How often it was tried again.
+    pub attempts: u32,
+    /// How often it was told as news.
+    told: u32,
+}
+
+/// One look at the service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// What it is doing.
+    pub phase: Phase,
+    /// What keeps it from delivering; none if nothing does.
+    pub trouble: Option<Trouble>,
+}
+
+/// Looks at the service.
+#[derive(Clone, Debug)]
+pub struct HealthWatch {
+    health: watch::Receiver<Health>,
+    progress: Arc<Progress>,
+}
+
+/// Tells how the service is.
+#[derive(Debug)]
+pub(super) struct HealthTeller {
+    health: watch::Sender<Health>,
+    progress: Arc<Progress>,
+}
+
+impl Phase {
+    /// All names, in the order of a life.
+    pub const NAMES: [&'static str; 5] = ["starting", "standby", "leading", "draining", "stopped"];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Standby => "standby",
+            Self::Leading => "leading",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Health {
+    /// Whether it does its part: delivers, or is ready to.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.phase, Phase::Standby | Phase::Leading) && self.trouble.is_none()
+    }
+}
+
+impl fmt::Display for Health {
+    /// `leading`, or `leading; WP0401 the connection ... (try: ...)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.phase)?;
+        let Some(Trouble { code, cause, action, .. }) = &self.trouble else { return Ok(()) };
+        write!(f, "; {code} {cause}")?;
+        action.as_ref().map_or(Ok(()), |action| write!(f, " (try: {action})"))
+    }
+}
+
+impl HealthWatch {
+    /// How the service is at this moment.
+    pub fn now(&self) -> Health {
+        let mut health = self.health.borrow().clone();
+        if !self.progress.is_blocked() {
+            health.trouble = None;
+        }
+        health
+    }
+}
+
+impl HealthTeller {
+    pub(super) fn new(progress: Arc<Progress>) -> Self {
+        Self { health: watch::Sender::default(), progress }
+    }
+
+    pub(super) fn watch(&self) -> HealthWatch {
+        HealthWatch { health: self.health.subscribe(), progress: Arc::clone(&self.progress) }
+    }
+
+    /// Another phase has begun.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.health.send_modify(|health| health.phase = phase);
+    }
+
+    /// Something keeps events from being delivered, until the relay says that they are again. Whether that is news:
+    /// for the first time, for another reason than before, or for so long that people may have forgotten.
+    pub(super) fn tell(&self, code: Code, cause: String, action: Option<String>) -> (Trouble, bool) {
+        let mut trouble = Trouble { code, cause, action, since: Instant::now(), attempts: 0, told: 0 };
+        if let Some(earlier) = self.health.borrow().trouble.as_ref().filter(|_| self.progress.is_blocked()) {
+            trouble.since = earlier.since;
+            trouble.attempts = earlier.attempts.saturating_add(1);
+            trouble.told = if earlier.code == code { earlier.told } else { 0 };
+        }
+        let is_news = trouble.duration() >= REMINDER * trouble.told;
+        trouble.told += u32::from(is_news);
+        self.progress.block();
+        self.health.send_modify(|health| health.trouble = Some(trouble.clone()));
+        (trouble, is_news)
+    }
+
+    /// The trouble is over although no event was delivered: another process leads, for example.
+    pub(super) fn clear(&self) {
+        self.progress.unblock();
+    }
+}
+
+impl Trouble {
+    /// For how long.
+    pub fn duration(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_shows_until_events_are_delivered_again() {
+        let progress = Arc::new(Progress::default());
+        let teller = HealthTeller::new(Arc::clone(&progress));
+        let watch = teller.watch();
+        teller.enter(Phase::Leading);
+        assert!(watch.now().is_ready());
+        for attempts in 0..3 {
+            let (trouble, is_news) = teller.tell(Code::STREAM_FULL, "it is full".into(), Some("make room".into()));
+            assert_eq!((trouble.attempts, is_news), (attempts, attempts == 0));
+        }
+        assert!(!watch.now().is_ready());
+        assert_eq!(watch.now().to_string(), "leading; WP0503 it is full (try: make room)");
+        assert!(teller.tell(Code::NATS_UNREACHABLE, String::new(), None).1, "another reason is news");
+        progress.unblock();
+        assert!(watch.now().is_ready());
+        let (trouble, is_news) = teller.tell(Code::STREAM_FULL, String::new(), None);
+        assert_eq!((trouble.attempts, is_news), (0, true), "it counts from the last delivery");
+    }
+}

@@ -1,0 +1,282 @@
+//! One term: from the first look at both sides to the end of one replication connection.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::time::{interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{Phase, RunError, Supervisor};
+use crate::{
+    lsn::Lsn,
+    plan::Plan,
+    position::Source,
+    postgres::sql::Session as SqlSession,
+    preflight::{self, Facts, Problem},
+    publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamTail},
+    relay::{Finish, Intake, Mode, Progress, Relay, Resume, Session, Start},
+    replication::{Connection, ReplicationStream, StartOptions},
+};
+
+/// How often the server is asked where its log ends, for the lag.
+const SERVER_END_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a standby asks whether the slot is free: well below the second that a hand-over may take.
+const SLOT_INTERVAL: Duration = Duration::from_millis(100);
+/// The server's answer to a second reader of a slot, `object_in_use`.
+const SLOT_IN_USE: &str = "55006";
+/// The end of a log that is still growing: every position lies before it.
+const GROWING: Lsn = Lsn::new(u64::MAX);
+
+/// What it takes to lead.
+struct Lead {
+    mode: Mode,
+    sql: SqlSession,
+    /// None while it is away.
+    broker: Option<Broker>,
+    session: Session,
+    source: Source,
+}
+
+/// What was found on both sides.
+struct Found {
+    facts: Facts,
+    mode: Mode,
+}
+
+/// A broker that was reached again, and how it is now.
+struct Reached {
+    broker: Broker,
+    resume: Resume,
+    sizes: SizeLimits,
+}
+
+impl Supervisor {
+    /// Looks, stands by if need be, and leads until `stop` is cancelled or the replication connection must end.
+    /// `was_ready` becomes true once everything was found in order.
+    pub(super) async fn term(&self, stop: &CancellationToken, was_ready: &mut bool) -> Result<Finish, RunError> {
+        let prepared = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(Finish::Drained),
+            prepared = self.prepare(was_ready) => prepared,
+        };
+        let Lead { mode, sql, mut broker, mut session, source } = prepared?;
+        *was_ready = true;
+        self.health.enter(Phase::Leading);
+        // When Postgres shuts down it ends the sessions for SQL first, and then waits for its walsenders to be done:
+        // whoever stayed while the broker is away would hold up the shutdown for as long.
+        let leave = stop.child_token();
+        let cancel_at_end = async {
+            sql.ended().await;
+            leave.cancel();
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            led = self.lead(&mut session, &mut broker, (mode, &source), &leave) => led?,
+            never = cancel_at_end => match never {},
+            never = watch_server_end(&sql, &self.progress) => match never {},
+        }
+        self.health.enter(Phase::Draining);
+        if let Some(broker) = &mut broker {
+            session.drain(broker).await?;
+        }
+        let finish = session.leave().await?;
+        if stop.is_cancelled() { Ok(finish) } else { Err(RunError::SqlSessionEnded) }
+    }
+
+    /// Looks at both sides, waits for the slot if another process has it, opens the log, and finds the place to
+    /// continue at.
+    async fn prepare(&self, was_ready: &mut bool) -> Result<Lead, RunError> {
+        let sql = SqlSession::connect(&self.plan.endpoint).await?;
+        let mut broker = Broker::connect(&self.plan.broker).await?;
+        let mut found = self.inspect(&sql, &broker).await?;
+        let mut is_taken = found.facts.slot.as_ref().is_some_and(|slot| slot.active_pid.is_some());
+        loop {
+            if is_taken {
+                *was_ready = true;
+                self.stand_by(&sql).await?;
+                if !broker.is_open() {
+                    broker = Broker::connect(&self.plan.broker).await?;
+                }
+                found = self.inspect(&sql, &broker).await?;
+            }
+            match self.take_slot(&broker, found.mode).await {
+                Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
+                Err(error) => return Err(error),
+                Ok((log, source)) => {
+                    let mode = found.mode;
+                    let session = self.session(log, &source, &broker, found).await?;
+                    return Ok(Lead { mode, sql, broker: Some(broker), session, source });
+                }
+            }
+        }
+    }
+
+    /// Everything that is missing on either side, at once.
+    async fn inspect(&self, sql: &SqlSession, broker: &Broker) -> Result<Found, RunError> {
+        let Plan { needs, stream, .. } = &self.plan;
+        let facts = preflight::inspect(sql, needs).await?;
+        let mut problems = preflight::problems(&facts, needs);
+        let fit = broker.inspector().fit(stream).await?;
+        problems.extend(fit.problems.into_iter().map(Problem::Stream));
+        if !problems.is_empty() {
+            return Err(RunError::NotReady(problems));
+        }
+        self.progress.shares_stream(fit.sharing.is_some());
+        let Some(why) = fit.sharing else { return Ok(Found { facts, mode: Mode::Chain }) };
+        tracing::warn!(
+            stream = stream.name,
+            %why,
+            action = "give walpost a stream of its own, and let others take from that",
+            "the stream is shared: after a fault some events may be stored twice, and only the order of an aggregate is kept",
+        );
+        Ok(Found { facts, mode: Mode::Shared })
+    }
+
+    /// Waits until nobody reads from the slot. Asked by SQL, because each attempt to take a slot that is in use is an
+    /// error in the server's log.
+    async fn stand_by(&self, sql: &SqlSession) -> Result<(), RunError> {
+        self.health.enter(Phase::Standby);
+        self.health.clear();
+        let slot = &self.plan.needs.slot;
+        let mut is_told = false;
+        while let Some(pid) = preflight::slot_reader(sql, slot).await? {
+            if !is_told {
+                tracing::info!(slot, pid, "standing by: another process reads from the slot");
+                is_told = true;
+            }
+            sleep(SLOT_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    /// Takes the slot, and has the log sent from the stream's last event on.
+    async fn take_slot(&self, broker: &Broker, mode: Mode) -> Result<(ReplicationStream, Source), RunError> {
+        let Plan { endpoint, needs, .. } = &self.plan;
+        let end = self.stream_end(broker, mode).await?;
+        let mut connection = Connection::open(endpoint).await?;
+        let identity = connection.identify_system().await?;
+        let source = Source { system_id: identity.system_id, timeline: identity.timeline, slot: needs.slot.clone() };
+        let start = Start::after(&end, &source, identity.wal_end)?;
+        self.progress.server_ends_at(identity.wal_end);
+        let options =
+            StartOptions { slot: needs.slot.clone(), publication: needs.publication.clone(), start: start.lsn };
+        Ok((connection.start(&options).await?, source))
+    }
+
+    /// A session over the log that now is ours. Only now nobody else has the slot, so the end of the stream is asked
+    /// for again: the one before may have stored events in between.
+    async fn session(
+        &self,
+        log: ReplicationStream,
+        source: &Source,
+        broker: &Broker,
+        Found { facts, mode }: Found,
+    ) -> Result<Session, RunError> {
+        let Plan { needs, template, stream, window, limits, hold_back, on_poison, .. } = &self.plan;
+        let resume = self.resume_point(broker, mode, source).await?;
+        tracing::info!(
+            %mode,
+            slot = needs.slot,
+            stream = stream.name,
+            system_id = source.system_id,
+            timeline = source.timeline,
+            last_sequence = resume.last_sequence,
+            "leading",
+        );
+        let sizes = broker.size_limits().await?;
+        let builder = MessageBuilder::new(Arc::clone(template), source.clone(), &stream.name, sizes)?;
+        let composer = Composer::new(builder, *on_poison);
+        let intake = Intake::new(mode, needs.mapping.clone(), facts.base_types, composer, self.progress());
+        let relay = Relay::new(mode, *window, *hold_back, resume);
+        Ok(Session::new(log, intake, relay, *limits, self.progress()))
+    }
+
+    /// Delivers until `leave` is cancelled. While the broker is away the log stays open.
+    async fn lead(
+        &self,
+        session: &mut Session,
+        broker: &mut Option<Broker>,
+        (mode, source): (Mode, &Source),
+        leave: &CancellationToken,
+    ) -> Result<(), RunError> {
+        while let Some(present) = broker {
+            let error = match session.run(present, leave).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_mended_by_another_broker() => error,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(lost) = broker.take() {
+                lost.abandon();
+            }
+            let Reached { broker: regained, resume, sizes } = tokio::select! {
+                biased;
+                () = leave.cancelled() => return Ok(()),
+                never = session.tend() => match never? {},
+                regained = self.regain(error.into(), mode, source) => regained?,
+            };
+            session.resume(resume, sizes)?;
+            *broker = Some(regained);
+        }
+        Ok(())
+    }
+
+    /// Tries until there is a connection to the broker again, and its stream says where it ends.
+    async fn regain(&self, lost: RunError, mode: Mode, source: &Source) -> Result<Reached, RunError> {
+        let mut error = lost;
+        loop {
+            sleep(self.pause_after(error)?).await;
+            match self.reach_broker(mode, source).await {
+                Ok(reached) => return Ok(reached),
+                Err(again) => error = again,
+            }
+        }
+    }
+
+    async fn reach_broker(&self, mode: Mode, source: &Source) -> Result<Reached, RunError> {
+        let broker = Broker::connect(&self.plan.broker).await?;
+        let problems = broker.inspector().problems(&self.plan.stream).await?;
+        if !problems.is_empty() {
+            return Err(RunError::NotReady(problems.into_iter().map(Problem::Stream).collect()));
+        }
+        let sizes = broker.size_limits().await?;
+        let resume = self.resume_point(&broker, mode, source).await?;
+        Ok(Reached { broker, resume, sizes })
+    }
+
+    /// Where the stream ends, for a log that is being read.
+    async fn resume_point(&self, broker: &Broker, mode: Mode, source: &Source) -> Result<Resume, RunError> {
+        Ok(Start::after(&self.stream_end(broker, mode).await?, source, GROWING)?.resume)
+    }
+
+    /// Where the stream ends. The end of a shared stream says nothing about what it holds of ours.
+    async fn stream_end(&self, broker: &Broker, mode: Mode) -> Result<StreamEnd, RunError> {
+        if mode == Mode::Shared {
+            return Ok(StreamEnd::Empty);
+        }
+        let StreamTail { end, foreign } = broker.inspector().tail().await?;
+        match end {
+            StreamEnd::At { sequence, .. } if foreign > 0 => {
+                self.progress.foreign_messages(sequence, foreign);
+                tracing::warn!(sequence, foreign, "messages of others are in walpost's stream; passing over them");
+            }
+            StreamEnd::Removed { sequence } => tracing::warn!(
+                sequence,
+                "the stream holds no last event of ours, so delivery continues at the slot's own position"
+            ),
+            _ => {}
+        }
+        Ok(end)
+    }
+}
+
+/// Asks the server now and then where its log ends. Only the lag depends on it, so a failure is none of delivery's.
+async fn watch_server_end(sql: &SqlSession, progress: &Progress) -> Infallible {
+    let mut ticks = interval(SERVER_END_INTERVAL);
+    loop {
+        ticks.tick().await;
+        match preflight::server_end(sql).await {
+            Ok(lsn) => progress.server_ends_at(lsn),
+            Err(error) => tracing::debug!(%error, "cannot ask Postgres where its log ends"),
+        }
+    }
+}
