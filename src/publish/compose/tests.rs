@@ -140,6 +140,16 @@ fn a_dead_letter_stands_where_the_event_would_stand_and_says_which_and_why() {
 }
 
 #[test]
+fn in_a_stream_that_is_shared_a_dead_letter_expects_no_sequence() {
+    let data = Bytes::from(wire(&with(2, Value::Text(b"\n"))));
+    let chain = Chain { expected_last_sequence: None, ..CHAIN };
+    let mut composer = composer(ROOMY, OnPoison::DeadLetter);
+    let composed = composer.compose(&binding([TEXT; 5]), tuple(&data), &data, chain).unwrap();
+    let headers = Read::new(&composed.message).headers;
+    assert!(headers.contains_key("Walpost-Dead-Letter") && !headers.contains_key("Nats-Expected-Last-Sequence"));
+}
+
+#[test]
 fn a_row_without_a_usable_id_is_known_by_its_position() {
     let own = format!("dead-letter:{POSITION}");
     let long = "x".repeat(20_000);

@@ -1,4 +1,4 @@
-//! Kills, with poison among what is delivered: nothing lost, repeated or reordered, dead letters included.
+//! Sudden ends, with poison among what is delivered: nothing lost, repeated or reordered, dead letters included.
 
 use std::{
     collections::BTreeMap,
@@ -102,5 +102,42 @@ async fn kills_lose_repeat_and_reorder_nothing_with_poison_among_the_events() {
     println!("{} events, {dead} of them dead letters", stored.len());
     assert!(dead > 10 && dead < stored.len() / 2, "{dead} of {} are dead letters", stored.len());
     wait::until("the daemon delivers", async || daemon.look().await).await;
+    assert_eq!(daemon.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_sent_again_to_a_broker_that_came_back_is_counted_and_logged_once() {
+    let (postgres, mut broker) = (own_postgres(&[]).await, nats().await);
+    let settings = Settings::new(&postgres.url(), &broker.url());
+    settings.set_up().await;
+    let client = connect(&postgres.url()).await;
+    let witness = Witness::begin(&client, "poison_again").await;
+    let reader = Reader::connect(&broker.url(), "OUTBOX").await;
+    let daemon = settings.lead().await;
+    let insert = async |aggregate_id: &str| {
+        let sql = format!(
+            "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
+             VALUES (gen_random_uuid(), 'order', {aggregate_id}, 'placed', '{{}}')"
+        );
+        client.batch_execute(&sql).await.unwrap();
+    };
+    insert("'7'").await;
+    wait::until("the first is stored", async || reader.last_sequence().await == 1).await;
+    broker.pause().await.unwrap();
+    for aggregate_id in ["'8'", "E'8\\n'", "'9'"] {
+        insert(aggregate_id).await;
+    }
+    wait::until("all are under way", async || daemon.status().await.unwrap()["events"]["in_flight"] == 3).await;
+    wait::until("one is a dead letter", async || daemon.status().await.unwrap()["dead_letters"]["total"] == 1).await;
+    broker.kill().await.unwrap();
+    broker.restart().await.unwrap();
+    wait::until("all are stored", async || reader.last_sequence().await == 4).await;
+    let (seen, stored) = (witness.all(&client).await, reader.all().await);
+    assert_same(&seen, &stored, &log_of(&client, "walpost").await);
+    assert_eq!(stored.iter().map(reason).collect::<Vec<_>>(), [None, None, Some("unsendable-value"), None]);
+    let status = daemon.status().await.unwrap();
+    assert!(status["retries"].as_u64().unwrap() > 0, "nothing was sent again: {status}");
+    assert_eq!(status["dead_letters"]["total"], 1);
+    assert_eq!(daemon.log().matches("a dead letter takes the place of an event").count(), 1, "{}", daemon.log());
     assert_eq!(daemon.terminate().await, 0);
 }
