@@ -1,7 +1,6 @@
 //! Error codes: one for each thing that an operator can look up.
 //!
-//! A code is for ever: its number is never given to something else. Each has a page under `docs/reference/errors/`,
-//! which says what it means, what causes it, and what mends it.
+//! A code is for ever: its number is never given to something else.
 
 use std::fmt;
 

@@ -15,7 +15,7 @@ use crate::{
 /// The arguments of `walpost run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Only one process can use a slot; a second one ends with an error.
+One process leads; others with the same slot stand by, and one of them takes over when it ends.
 SIGTERM and SIGINT stop walpost as soon as what is on its way is confirmed.")]
 pub struct RunArgs {
     /// First do what `walpost setup` does.

@@ -363,7 +363,9 @@ impl SessionError {
             Self::Stop(StopReason::Forgotten { .. }) => {
                 Some("set delivery.hold_back above the broker's sync_interval, so that the log can make it whole again")
             }
-            Self::Complaint(_) => Some("give the NATS user the permissions that docs/guides/deploying.md lists"),
+            Self::Complaint(_) => {
+                Some("see in the complaint which subject the NATS user may not use, and give it that permission")
+            }
             Self::Disconnected { .. } | Self::NoAnswer { .. } | Self::BrokerLeaves => {
                 Some("check that the NATS server runs, is not overloaded, and can be reached from here")
             }

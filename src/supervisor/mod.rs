@@ -76,9 +76,17 @@ impl Supervisor {
             let pause = self.pause_after(error)?;
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(Finish::Drained),
+                () = stop.cancelled() => return Ok(self.unfinished()),
                 () = sleep(pause) => {}
             }
+        }
+    }
+
+    /// How it ends when there is no session to end in good order: rows of an earlier one may never have been answered.
+    fn unfinished(&self) -> Finish {
+        match usize::try_from(self.progress.snapshot().in_flight).unwrap_or(usize::MAX) {
+            0 => Finish::Drained,
+            in_flight => Finish::Abandoned { in_flight },
         }
     }
 
@@ -92,7 +100,7 @@ impl Supervisor {
         }
         let (trouble, is_news) = self.health.tell(code, error.cause(), error.hint());
         if is_news {
-            let action = trouble.action.as_deref().unwrap_or("none if it passes; the page of the code tells more");
+            let action = trouble.action.as_deref().unwrap_or("none if it passes by itself");
             let seconds = trouble.duration().as_secs();
             tracing::warn!(%code, error = trouble.cause, action, seconds, "not delivering; trying again");
         } else {

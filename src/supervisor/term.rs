@@ -55,7 +55,7 @@ impl Supervisor {
     pub(super) async fn term(&self, stop: &CancellationToken, was_ready: &mut bool) -> Result<Finish, RunError> {
         let prepared = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ok(Finish::Drained),
+            () = stop.cancelled() => return Ok(self.unfinished()),
             prepared = self.prepare(was_ready) => prepared,
         };
         let Lead { mode, sql, mut broker, mut session, source } = prepared?;
@@ -76,8 +76,10 @@ impl Supervisor {
             never = watch_server_end(&sql, &self.progress) => match never {},
         }
         self.health.enter(Phase::Draining);
-        if let Some(broker) = &mut broker {
-            session.drain(broker).await?;
+        if let Some(broker) = &mut broker
+            && let Err(error) = session.drain(broker).await
+        {
+            tracing::warn!(%error, "the last answers did not come");
         }
         let finish = session.leave().await?;
         if stop.is_cancelled() { Ok(finish) } else { Err(RunError::SqlSessionEnded) }

@@ -166,6 +166,11 @@ impl Daemon {
         self.child.kill().await.unwrap();
     }
 
+    /// SIGTERM, without waiting for the end.
+    pub(crate) fn interrupt(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
     /// SIGSTOP: it stands still until [`Daemon::wake`].
     pub(crate) fn freeze(&self) {
         self.signal(Signal::SIGSTOP);

@@ -132,6 +132,28 @@ async fn a_stop_while_the_broker_is_away_ends_in_good_order() {
 }
 
 #[tokio::test]
+async fn a_stop_while_both_servers_are_away_does_not_say_that_all_is_stored() {
+    let mut world = World::begin(0).await.unwrap();
+    world.broker.kill().await.unwrap();
+    world.client.batch_execute(EVENT).await.unwrap();
+    wait::until("the event is under way", async || {
+        world.daemon.status().await.is_some_and(|status| status["events"]["in_flight"] == 1)
+    })
+    .await;
+    world.postgres.kill().await.unwrap();
+    wait::until("walpost waits for Postgres", async || {
+        world.daemon.get("/ready").await.is_some_and(|ready| ready.body.starts_with("starting"))
+    })
+    .await;
+    let World { mut daemon, .. } = world;
+    daemon.interrupt();
+    assert_eq!(daemon.ended().await, 0);
+    let log = daemon.log();
+    assert!(log.contains("stopped before NATS answered"), "{log}");
+    assert!(!log.contains("everything that was under way is stored"), "{log}");
+}
+
+#[tokio::test]
 async fn a_message_of_somebody_else_is_passed_over_and_counted() {
     let world = World::begin(0).await.unwrap();
     let intruder = async_nats::connect(world.broker.url()).await.unwrap();
