@@ -79,6 +79,53 @@ async fn postgres_keeps_its_data_and_its_port_over_any_end() {
 }
 
 #[tokio::test]
+async fn a_standby_follows_survives_its_own_ends_and_becomes_a_primary() {
+    for binaries in postgres_matrix() {
+        let options = PostgresOptions::default().binaries(binaries).scram("it's \\ hush");
+        let mut primary = PrivatePostgres::start(options).await.unwrap();
+        primary.execute_sql("CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await.unwrap();
+        let mut standby = PrivatePostgres::start_standby(&primary, PostgresOptions::default()).await.unwrap();
+        assert_ne!(standby.port(), primary.port());
+        assert_eq!(ask(&standby, "SELECT pg_is_in_recovery()::text").await, "true");
+        for (n, end) in ["restart", "kill", "pause"].into_iter().enumerate() {
+            match end {
+                "restart" => standby.stop(StopMode::Fast).await.unwrap(),
+                "kill" => standby.kill().await.unwrap(),
+                _ => standby.pause().await.unwrap(),
+            }
+            primary.execute_sql(&format!("INSERT INTO t VALUES ({})", n + 2)).await.unwrap();
+            if end == "pause" {
+                standby.resume().unwrap();
+            } else {
+                standby.restart().await.unwrap();
+            }
+            until_followed(&primary, &standby).await;
+        }
+        standby.cut_off().await.unwrap();
+        primary.execute_sql("INSERT INTO t VALUES (100)").await.unwrap();
+        primary.kill().await.unwrap();
+        standby.promote().await.unwrap();
+        standby.execute_sql("INSERT INTO t VALUES (5)").await.unwrap();
+        assert_eq!(ask(&standby, "SELECT string_agg(n::text, ' ' ORDER BY n) FROM t").await, "1 2 3 4 5");
+        // It stays what it has become.
+        standby.restart().await.unwrap();
+        let sql = "SELECT timeline_id::text FROM pg_control_checkpoint() WHERE NOT pg_is_in_recovery()";
+        assert_eq!(ask(&standby, sql).await, "2");
+    }
+}
+
+/// Wait until a standby has replayed what its primary has written.
+async fn until_followed(primary: &PrivatePostgres, standby: &PrivatePostgres) {
+    let end = ask(primary, "SELECT pg_current_wal_insert_lsn()::text").await;
+    let sql = format!("SELECT (pg_last_wal_replay_lsn() >= '{end}')::text");
+    let deadline = Instant::now() + SOON;
+    while ask(standby, &sql).await != "true" {
+        assert!(Instant::now() < deadline, "the standby does not follow: {}", standby.log_tail(20));
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_restart_that_was_given_up_can_be_tried_again() {
     let mut postgres = PrivatePostgres::start(PostgresOptions::default()).await.unwrap();
     let mut nats = PrivateNats::start(NatsOptions::default()).await.unwrap();

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use tokio_postgres::Config;
 
@@ -66,6 +68,14 @@ impl Cluster {
         identity: Identity,
         options: PostgresOptions,
     ) -> Result<Self, ServerError> {
+        let patience = options.patience;
+        let cluster = Self::prepare(reaper, identity, options)?;
+        cluster.initialise(reaper, patience).await?;
+        Ok(cluster)
+    }
+
+    /// Make the folders of a cluster in the reaper's folder; the data directory is empty.
+    pub(super) fn prepare(reaper: &Reaper, identity: Identity, options: PostgresOptions) -> Result<Self, ServerError> {
         let found = match options.binaries {
             Some(binaries) => binaries,
             None => PostgresBinaries::find(&Places::from_environment())?,
@@ -84,7 +94,6 @@ impl Cluster {
         folder::create_inside(&cluster.data, &cluster.identity, true)?;
         folder::create_inside(&cluster.sockets, &cluster.identity, false)?;
         cluster.write_file(cluster.log.path(), b"")?;
-        cluster.initialise(reaper, options.patience).await?;
         Ok(cluster)
     }
 
@@ -151,7 +160,7 @@ impl Cluster {
     }
 
     /// Run `initdb`.
-    async fn initialise(&self, reaper: &Reaper, patience: std::time::Duration) -> Result<(), ServerError> {
+    async fn initialise(&self, reaper: &Reaper, patience: Duration) -> Result<(), ServerError> {
         let mut arguments: Vec<OsString> = vec!["-D".into(), self.data.clone().into(), "-U".into(), SUPERUSER.into()];
         arguments.extend(["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"].map(OsString::from));
         arguments.push(format!("--auth={}", self.auth.method()).into());
@@ -162,12 +171,7 @@ impl Cluster {
             arguments.push(password_file.clone().into());
         }
         let initdb = self.run(reaper, "initdb", arguments, Farewell::Kill)?;
-        let failed = |reason: String| misbehaved(SERVER, format!("initdb failed: {reason}"), &self.log);
-        match initdb.ended(patience).await {
-            Some(status) if status.success() => {}
-            Some(status) => return Err(failed(describe(status))),
-            None => return Err(failed(format!("not done within {patience:?}"))),
-        }
+        self.succeeded("initdb", initdb.ended(patience).await, patience)?;
         if password_file.exists() {
             fs::remove_file(&password_file).map_err(ServerError::system("remove", &password_file))?;
         }
@@ -177,8 +181,23 @@ impl Cluster {
         self.write_file(&main, text.as_bytes())
     }
 
+    /// An error unless a program has ended well.
+    pub(super) fn succeeded(
+        &self,
+        program: &str,
+        ended: Option<ExitStatus>,
+        patience: Duration,
+    ) -> Result<(), ServerError> {
+        let failed = |reason: String| misbehaved(SERVER, format!("{program} failed: {reason}"), &self.log);
+        match ended {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(failed(describe(status))),
+            None => Err(failed(format!("not done within {patience:?}"))),
+        }
+    }
+
     /// Start one of the programs.
-    fn run(
+    pub(super) fn run(
         &self,
         reaper: &Reaper,
         program: &str,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod options;
+mod standby;
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use self::cluster::{Cluster, SUPERUSER};
 pub use self::options::{PostgresAuth, PostgresOptions};
+pub use self::standby::STANDBY_SLOT;
 use super::error::ServerError;
 use super::process::Process;
 use super::readiness::{NotReady, Starting, misbehaved};
@@ -65,13 +67,17 @@ impl PrivatePostgres {
         let reaper = Reaper::guard(folder)?;
         let patience = options.patience;
         let cluster = Cluster::create(&reaper, identity, options).await?;
-        let mut server = Self { process: None, cluster, patience, reaper };
+        Self { process: None, cluster, patience, reaper }.on_a_free_port().await
+    }
+
+    /// Start for the first time.
+    async fn on_a_free_port(mut self) -> Result<Self, ServerError> {
         let mut attempts = 1..=PORT_ATTEMPTS;
         loop {
             attempts.next();
-            server.cluster.port = port::free().map_err(ServerError::system("find a free port for", server.folder()))?;
-            match server.launch().await {
-                Ok(()) => return Ok(server),
+            self.cluster.port = port::free().map_err(ServerError::system("find a free port for", self.folder()))?;
+            match self.launch().await {
+                Ok(()) => return Ok(self),
                 Err(NotReady::PortTaken(_)) if !attempts.is_empty() => {}
                 Err(failure) => return Err(failure.into_error()),
             }
@@ -296,8 +302,13 @@ impl PrivatePostgres {
 
     /// When the configuration was last read.
     async fn configured_at(&self) -> Result<Option<String>, ServerError> {
+        self.ask("SELECT pg_conf_load_time()").await
+    }
+
+    /// The first column of the first row, asked through the socket.
+    async fn ask(&self, sql: &str) -> Result<Option<String>, ServerError> {
         let (client, connection) = Box::pin(self.cluster.over_socket().connect(NoTls)).await?;
-        let run = async move { client.simple_query("SELECT pg_conf_load_time()").await };
+        let run = async move { client.simple_query(sql).await };
         let (result, connection) = tokio::join!(run, connection);
         connection?;
         let row = result?.into_iter().find_map(|message| match message {
