@@ -18,7 +18,8 @@ macro_rules! keys {
 }
 
 keys! {
-    /// The database, as in libpq: `postgres://user@host:5432/database`. Several hosts are separated by commas.
+    /// The database, as in libpq: `postgres://user@host:5432/database`. Several hosts are separated by commas;
+    /// `?target_session_attrs=` tells which of them will do: `read-write` (the default then), `primary` or `any`.
     POSTGRES_URL = "postgres.url", Kind::Url, Preset::Required;
     /// A file that holds `postgres.url`.
     POSTGRES_URL_FILE = "postgres.url_file", Kind::SecretFile, Preset::Unset("not read");

@@ -4,7 +4,7 @@
 //! a hint, and that there is a form of it that may be shown. No reason quotes the URL.
 
 use super::{keys, problem::Reason, suggest::did_you_mean, userinfo::Parts};
-use crate::postgres::{Endpoint, EndpointError};
+use crate::postgres::{Endpoint, EndpointError, SessionAttrs};
 
 /// A URL, read.
 pub(super) struct PostgresUrl {
@@ -32,6 +32,9 @@ impl PostgresUrl {
 fn refused(error: &EndpointError) -> Reason {
     let hint = match error {
         EndpointError::SslMode => keys::POSTGRES_SSLMODE.kind().describe(),
+        EndpointError::SessionAttrs | EndpointError::AsksForStandby => {
+            format!("one of {}", SessionAttrs::WORDS.map(|(word, _)| word).join(", "))
+        }
         _ => EXAMPLE.to_owned(),
     };
     Reason::new(error.to_string()).hint(hint)
@@ -55,6 +58,7 @@ const OPTIONS: &[&str] = &[
     "keepalives_retries",
     "sslmode",
     "sslrootcert",
+    "target_session_attrs",
 ];
 
 /// What a URL looks like.

@@ -1,11 +1,16 @@
 //! A libpq-style connection URL, read once.
 //!
-//! `tokio_postgres::Config` parses the URL but knows neither `verify-ca` and `verify-full` nor `sslrootcert`, so those
-//! keys are taken out first (<https://www.postgresql.org/docs/current/libpq-connect.html>).
+//! `tokio_postgres::Config` parses the URL but knows neither `verify-ca` and `verify-full` nor `sslrootcert`, and chooses
+//! no host for us, so those keys and `target_session_attrs` are taken out first (<https://www.postgresql.org/docs/current/libpq-connect.html>).
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use tokio_postgres::config::Host;
+
+use super::{
+    hosts::{self, Target},
+    session_attrs::SessionAttrs,
+};
 
 /// How long one host may take to accept a connection unless the URL's `connect_timeout` says otherwise.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,6 +24,9 @@ pub struct Endpoint {
     config: tokio_postgres::Config,
     user: String,
     tls: TlsSettings,
+    /// The hosts to try, in order: all of the URL, or one of them.
+    targets: Vec<Target>,
+    attrs: SessionAttrs,
 }
 
 /// How the connection is encrypted and whom it trusts.
@@ -51,7 +59,7 @@ impl Endpoint {
         if !(url.starts_with("postgres://") || url.starts_with("postgresql://")) {
             return Err(EndpointError::NotAUrl);
         }
-        let (plain, tls) = take_tls_keys(url)?;
+        let OwnKeys { plain, tls, attrs } = take_own_keys(url)?;
         let config = tokio_postgres::Config::from_str(&plain).map_err(|error| EndpointError::Url(cause_of(&error)))?;
         let is_nameless = |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty());
         if config.get_hosts().iter().all(is_nameless) && config.get_hostaddrs().is_empty() {
@@ -69,7 +77,10 @@ impl Endpoint {
         if config.get_application_name().is_none() {
             config.application_name("walpost");
         }
-        Ok(Self { config, user, tls })
+        let targets = hosts::targets(&config);
+        // Of several servers only one can be the primary; a single one may be anything, and preflight tells what it is.
+        let by_default = if targets.len() > 1 { SessionAttrs::ReadWrite } else { SessionAttrs::Any };
+        Ok(Self { config, user, tls, targets, attrs: attrs.unwrap_or(by_default) })
     }
 
     /// Replaces the password, for one that is kept apart from the URL.
@@ -129,31 +140,24 @@ impl Endpoint {
         self.config.get_connect_timeout().copied().unwrap_or(DEFAULT_LOGIN_TIMEOUT)
     }
 
+    /// What a host must be.
+    pub fn session_attrs(&self) -> SessionAttrs {
+        self.attrs
+    }
+
     /// The hosts to try, in order.
-    pub(crate) fn targets(&self) -> Vec<Target> {
-        let hosts = self.config.get_hosts();
-        // The parser notes a port for every host that stands before the path; those of a `port` key come behind them
-        // and win, as in libpq.
-        let noted = self.config.get_ports();
-        let ports = noted.get(hosts.len()..).filter(|by_key| !by_key.is_empty()).unwrap_or(noted);
-        let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-        let address = |index: usize| self.config.get_hostaddrs().get(index).map(ToString::to_string);
-        if hosts.is_empty() {
-            let addresses = self.config.get_hostaddrs().iter().map(ToString::to_string);
-            return addresses
-                .enumerate()
-                .map(|(index, host)| Target::Tcp { name: host.clone(), dial: host, port: port(index) })
-                .collect();
-        }
-        let target = |(index, host): (usize, &Host)| match host {
-            Host::Tcp(name) => Target::Tcp {
-                name: name.clone(),
-                dial: address(index).unwrap_or_else(|| name.clone()),
-                port: port(index),
-            },
-            Host::Unix(folder) => Target::Unix(folder.join(format!(".s.PGSQL.{}", port(index)))),
-        };
-        hosts.iter().enumerate().map(target).collect()
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    /// The same for each host alone, in order.
+    pub(crate) fn hosts(&self) -> Vec<Self> {
+        self.targets.iter().map(|target| Self { targets: vec![target.clone()], ..self.clone() }).collect()
+    }
+
+    /// The hosts for people: `host:port,host:port`.
+    pub(crate) fn names(&self) -> String {
+        self.targets.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -166,26 +170,7 @@ impl fmt::Debug for Endpoint {
 /// Without the password: `user@host:port,host:port/database`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let targets: Vec<String> = self.targets().iter().map(ToString::to_string).collect();
-        write!(f, "{}@{}/{}", self.user, targets.join(","), self.database())
-    }
-}
-
-/// One address to try.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// `name` is what the certificate must say, `dial` what the resolver is asked for.
-    Tcp { name: String, dial: String, port: u16 },
-    /// The socket file.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { name, port, .. } => write!(f, "{name}:{port}"),
-            Self::Unix(path) => write!(f, "{}", path.display()),
-        }
+        write!(f, "{}@{}/{}", self.user, self.names(), self.database())
     }
 }
 
@@ -241,27 +226,43 @@ pub enum EndpointError {
     /// An `sslmode` that libpq does not have, or one that we refuse to imitate (`allow`).
     #[error("the URL has an unknown sslmode")]
     SslMode,
+    /// A `target_session_attrs` that libpq does not have.
+    #[error("the URL has an unknown target_session_attrs")]
+    SessionAttrs,
+    /// A `target_session_attrs` that leads to standbys.
+    #[error("the URL's target_session_attrs asks for a standby, and walpost can read the log of a primary only")]
+    AsksForStandby,
     /// A percent sequence that is no UTF-8.
     #[error("the value of {0} in the URL is not valid")]
     Encoding(&'static str),
 }
 
-/// Takes the TLS keys out of the URL's query.
-fn take_tls_keys(url: &str) -> Result<(String, TlsSettings), EndpointError> {
-    let mut tls = TlsSettings::default();
+/// The keys that are ours to understand, and the URL without them.
+struct OwnKeys {
+    plain: String,
+    tls: TlsSettings,
+    attrs: Option<SessionAttrs>,
+}
+
+/// Takes our own keys out of the URL's query.
+fn take_own_keys(url: &str) -> Result<OwnKeys, EndpointError> {
+    let (mut tls, mut attrs) = (TlsSettings::default(), None);
     let Some((base, query)) = url.split_once('?') else {
-        return Ok((url.to_owned(), tls));
+        return Ok(OwnKeys { plain: url.to_owned(), tls, attrs });
     };
     let mut kept = Vec::new();
     for pair in query.split('&') {
         match pair.split_once('=') {
             Some(("sslmode", mode)) => tls.mode = Some(percent_decode(mode, "sslmode")?.parse()?),
             Some(("sslrootcert", path)) => tls.root_cert = Some(percent_decode(path, "sslrootcert")?.into()),
+            Some(("target_session_attrs", word)) => {
+                attrs = Some(percent_decode(word, "target_session_attrs")?.parse()?);
+            }
             _ => kept.push(pair),
         }
     }
     let separator = if kept.is_empty() { "" } else { "?" };
-    Ok((format!("{base}{separator}{}", kept.join("&")), tls))
+    Ok(OwnKeys { plain: format!("{base}{separator}{}", kept.join("&")), tls, attrs })
 }
 
 fn percent_decode(text: &str, key: &'static str) -> Result<String, EndpointError> {
@@ -332,6 +333,23 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_hosts_must_take_writes_unless_the_url_says_otherwise() {
+        let cases = [
+            ("postgres://app@a/shop", SessionAttrs::Any),
+            ("postgres://app@a,b/shop", SessionAttrs::ReadWrite),
+            ("postgres://app@a/shop?target_session_attrs=primary", SessionAttrs::Primary),
+            ("postgres://app@a,b/shop?connect_timeout=3&target_session_attrs=any", SessionAttrs::Any),
+        ];
+        for (url, attrs) in cases {
+            let endpoint = parse(url);
+            assert_eq!(endpoint.session_attrs(), attrs, "{url}");
+            assert!(endpoint.hosts().iter().all(|host| host.session_attrs() == attrs), "{url}");
+        }
+        let hosts = parse("postgres://app@a:1,b:2/shop").hosts();
+        assert_eq!(hosts.iter().map(ToString::to_string).collect::<Vec<_>>(), ["app@a:1/shop", "app@b:2/shop"]);
+    }
+
+    #[test]
     fn the_password_is_never_printed() {
         let endpoint = parse("postgres://app:canary@db/shop");
         assert!(!format!("{endpoint} {endpoint:?}").contains("canary"));
@@ -347,6 +365,8 @@ mod tests {
             ("postgres://app@db/shop?sslmode=allow", "unknown sslmode"),
             ("postgres://app@db/shop?colour=red", "colour"),
             ("postgres://app@db/shop?sslrootcert=%zz", "sslrootcert"),
+            ("postgres://app@a,b/shop?target_session_attrs=master", "unknown target_session_attrs"),
+            ("postgres://app@a,b/shop?target_session_attrs=prefer-standby", "asks for a standby"),
         ];
         for (url, part) in cases {
             let text = Endpoint::parse(url).unwrap_err().to_string();

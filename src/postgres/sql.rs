@@ -7,7 +7,7 @@ use tokio::{task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, NoTls, config::SslMode as NoNegotiation};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConnectError, Endpoint, Stream};
+use super::{ConnectError, Endpoint, Refusal, Refuses, Reported, Search, Stream};
 
 /// A session for queries; the task that drives it ends with this value.
 #[derive(Debug)]
@@ -15,16 +15,33 @@ pub struct Session {
     client: Client,
     driver: JoinHandle<()>,
     ended: CancellationToken,
+    host: Endpoint,
 }
 
 impl Session {
-    /// Connects and logs in.
+    /// Connects to the first host that will do, and logs in.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, SqlError> {
-        let stream = Stream::open(endpoint).await?;
-        let mut config = endpoint.sql_config().clone();
+        let mut search = Search::among(endpoint);
+        while let Some(host) = search.next_host() {
+            match Self::connect_to(&host).await {
+                Ok(session) => return Ok(session),
+                Err(error) => search.pass_over(&host, error)?,
+            }
+        }
+        Err(search.failure().into())
+    }
+
+    async fn connect_to(host: &Endpoint) -> Result<Self, SqlError> {
+        let stream = Stream::open(host).await?;
+        let mut config = host.sql_config().clone();
         config.ssl_mode(NoNegotiation::Disable);
-        let login = timeout(endpoint.login_timeout(), config.connect_raw(stream, NoTls)).await;
+        let login = timeout(host.login_timeout(), config.connect_raw(stream, NoTls)).await;
         let (client, connection) = login.map_err(|_| SqlError::NoAnswer)??;
+        let mut reported = Reported::default();
+        for name in Reported::NAMES {
+            reported.note(name, connection.parameter(name).unwrap_or_default());
+        }
+        host.session_attrs().judge(reported).map_err(ConnectError::from)?;
         let ended = CancellationToken::new();
         let at_end = ended.clone().drop_guard();
         let driver = tokio::spawn(async move {
@@ -34,7 +51,12 @@ impl Session {
                 tracing::debug!(%error, "SQL connection ended");
             }
         });
-        Ok(Self { client, driver, ended })
+        Ok(Self { client, driver, ended, host: host.clone() })
+    }
+
+    /// The host that the session is with: for connections that must be with the same server.
+    pub fn host(&self) -> &Endpoint {
+        &self.host
     }
 
     /// Waits until the server has ended the session, or the connection broke.
@@ -82,6 +104,25 @@ impl SqlError {
             Self::Connect(_) | Self::NoAnswer => None,
         }
     }
+}
+
+impl Refuses for SqlError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Connect(error) => error.refusal(),
+            Self::NoAnswer => Refusal::Away,
+            Self::Query(error) => match error.code() {
+                Some(state) => Refusal::of_sqlstate(state.code()),
+                // It broke before the login was done.
+                None if error.is_closed() || is_of_the_socket(error) => Refusal::Away,
+                None => Refusal::Final,
+            },
+        }
+    }
+}
+
+fn is_of_the_socket(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
 /// `tokio_postgres::Error` prints only its kind; people want what the server said.

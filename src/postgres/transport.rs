@@ -1,7 +1,7 @@
 //! The byte stream to a Postgres server: TCP or Unix socket, plain or TLS.
 //!
-//! Input: an [`Endpoint`]. Output: a [`Stream`] on which nothing but an optional TLS negotiation was said yet. Hosts
-//! are tried in the order of the URL; the first that accepts wins.
+//! Input: an [`Endpoint`] with one host. Output: a [`Stream`] on which nothing but an optional TLS negotiation was said
+//! yet.
 
 use std::{
     io,
@@ -24,7 +24,9 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    endpoint::{Endpoint, SslMode, Target},
+    endpoint::{Endpoint, SslMode},
+    hosts::Target,
+    session_attrs::Misfit,
     tls::{self, TlsError},
 };
 
@@ -47,12 +49,12 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Opens a stream to the first host of the endpoint that accepts one.
+    /// Opens a stream to the host of the endpoint; to the first that accepts, should there be several.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
         let tls = tls::client_config(endpoint.tls())?;
         let mut failures = Vec::new();
         for target in endpoint.targets() {
-            let attempt = open_target(&target, endpoint.tls().mode(), tls.as_ref());
+            let attempt = open_target(target, endpoint.tls().mode(), tls.as_ref());
             match timeout(endpoint.connect_timeout(), attempt).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => failures.push(format!("{target}: {error}")),
@@ -161,6 +163,12 @@ pub enum ConnectError {
     /// Every host failed; the text names each with its reason.
     #[error("cannot connect to Postgres ({0})")]
     NoHost(String),
+    /// Of several hosts some answered, and none will do; the text names each with its reason.
+    #[error("no host of the URL is a primary that lets us in ({0})")]
+    NoneFit(String),
+    /// The only host lets us in, and will not do.
+    #[error("the server is not what the URL asks for: {0}")]
+    Misfit(#[from] Misfit),
     /// The resolver knows no such name.
     #[error("the host name cannot be resolved: {source}")]
     Resolve {

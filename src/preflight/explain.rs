@@ -72,6 +72,12 @@ fn explain_connection(text: &str) -> Option<&'static str> {
     if has(&["cannot be resolved", "failed to lookup", "name or service not known", "nodename nor servname"]) {
         return Some("the host name is unknown here: check postgres.url and this machine's DNS");
     }
+    if has(&["target_session_attrs"]) {
+        return Some(
+            "walpost needs the primary: wait for the failover to end, or check the hosts and target_session_attrs in \
+             postgres.url",
+        );
+    }
     if has(&["connection refused"]) {
         return Some(
             "nothing listens there: check host and port in postgres.url, that Postgres runs, and its listen_addresses",
@@ -127,6 +133,10 @@ mod tests {
             ("cannot connect to Postgres (/run/.s.PGSQL.5432: No such file or directory (os error 2))", "socket"),
             ("cannot connect to Postgres (db:5432: no answer within 10s)", "firewall"),
             ("the server does not offer TLS, which sslmode asks for", "sslmode"),
+            (
+                "no host of the URL is ... (a:1: Connection refused; b:2: it is a standby, and target_session_attrs ...)",
+                "primary",
+            ),
             ("TLS handshake failed: invalid peer certificate: UnknownIssuer", "sslrootcert"),
         ];
         for (text, part) in cases {

@@ -7,9 +7,12 @@ use std::{io, time::Duration};
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
-use postgres_protocol::message::{
-    backend::{DataRowBody, Header, Message},
-    frontend,
+use postgres_protocol::{
+    escape::escape_literal,
+    message::{
+        backend::{DataRowBody, Header, Message},
+        frontend,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,7 +27,7 @@ use super::{
 };
 use crate::{
     lsn::{Lsn, LsnError},
-    postgres::{ConnectError, Endpoint, Stream},
+    postgres::{ConnectError, Endpoint, Refusal, Refuses, Search, Stream},
 };
 
 /// Each command before streaming must be answered within this time. Long enough for a slow disk, short
@@ -49,12 +52,24 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects to the first host that accepts, and logs in for replication of one database.
+    /// Connects to the first host that will do, and logs in for replication of one database.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, ReplicationError> {
-        let stream = Stream::open(endpoint).await?;
+        let mut search = Search::among(endpoint);
+        while let Some(host) = search.next_host() {
+            match Self::open_to(&host).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => search.pass_over(&host, error)?,
+            }
+        }
+        Err(search.failure().into())
+    }
+
+    async fn open_to(host: &Endpoint) -> Result<Self, ReplicationError> {
+        let stream = Stream::open(host).await?;
         let mut conversation = Conversation { stream, buffer: BytesMut::with_capacity(8192) };
-        let answered = timeout(endpoint.login_timeout(), log_in(&mut conversation, endpoint)).await;
-        answered.map_err(|_| ReplicationError::NoAnswer)??;
+        let answered = timeout(host.login_timeout(), log_in(&mut conversation, host)).await;
+        let reported = answered.map_err(|_| ReplicationError::NoAnswer)??;
+        host.session_attrs().judge(reported).map_err(ConnectError::from)?;
         Ok(Self { conversation })
     }
 
@@ -72,11 +87,16 @@ impl Connection {
 
     /// The server's `wal_sender_timeout`; zero when it has none.
     pub async fn wal_sender_timeout(&mut self) -> Result<Duration, ReplicationError> {
-        let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
-        let row = self.query_row(sql).await?;
-        let text = row.first().and_then(Option::as_deref).unwrap_or_default();
-        let ms = text.parse().map_err(|_| ReplicationError::Unexpected("in the answer about wal_sender_timeout"))?;
+        let ms = self.setting("wal_sender_timeout").await?;
+        let ms = ms.parse().map_err(|_| ReplicationError::Unexpected("in the answer about wal_sender_timeout"))?;
         Ok(Duration::from_millis(ms))
+    }
+
+    /// A setting of the server, in the unit that it is kept in.
+    pub async fn setting(&mut self, name: &str) -> Result<String, ReplicationError> {
+        let sql = format!("SELECT setting FROM pg_catalog.pg_settings WHERE name = {}", escape_literal(name));
+        let row = self.query_row(&sql).await?;
+        Ok(row.into_iter().next().flatten().unwrap_or_default())
     }
 
     /// Starts streaming.
@@ -214,6 +234,17 @@ impl ReplicationError {
         match self {
             Self::Server(message) | Self::PublicationSkipped(message) => Some(&message.code),
             _ => None,
+        }
+    }
+}
+
+impl Refuses for ReplicationError {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Connect(error) => error.refusal(),
+            Self::Io(_) | Self::Closed | Self::NoAnswer => Refusal::Away,
+            Self::Server(message) => Refusal::of_sqlstate(&message.code),
+            _ => Refusal::Final,
         }
     }
 }

@@ -16,10 +16,19 @@ use postgres_protocol::{
 };
 
 use super::connection::{Conversation, ReplicationError};
-use crate::postgres::Endpoint;
+use crate::postgres::{Endpoint, Reported};
 
-/// Says who we are and proves it; returns when the server is ready for a command.
-pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint) -> Result<(), ReplicationError> {
+/// What the server told by the way.
+#[derive(Default)]
+struct Told {
+    /// The database has no encoding.
+    has_no_encoding: bool,
+    /// What the session can be used for.
+    session: Reported,
+}
+
+/// Says who we are and proves it; returns when the server is ready for a command, with what it reported of the session.
+pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint) -> Result<Reported, ReplicationError> {
     let mut parameters = vec![
         ("user", endpoint.user()),
         ("database", endpoint.database()),
@@ -34,23 +43,28 @@ pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint)
     }
     conversation.send(|out| frontend::startup_message(parameters, out)).await?;
     authenticate(conversation, endpoint).await?;
-    if until_ready(conversation).await? {
+    let told = until_ready(conversation).await?;
+    if told.has_no_encoding {
         // Such a database holds any bytes. Asked for UTF-8, the server would check them while it decodes and break off at
         // the first that are not, on every start again; like this it sends them, and only their row is at fault.
         conversation.send(|out| frontend::query("SET client_encoding = 'SQL_ASCII'", out)).await?;
         until_ready(conversation).await?;
     }
-    Ok(())
+    Ok(told.session)
 }
 
-/// Waits until the server is ready for a command; whether it told that the database has no encoding.
-async fn until_ready(conversation: &mut Conversation) -> Result<bool, ReplicationError> {
-    let mut has_no_encoding = false;
+/// Waits until the server is ready for a command.
+async fn until_ready(conversation: &mut Conversation) -> Result<Told, ReplicationError> {
+    let mut told = Told::default();
     loop {
         match conversation.receive().await? {
-            Message::ReadyForQuery(_) => return Ok(has_no_encoding),
-            Message::ParameterStatus(status) if status.name()? == "server_encoding" => {
-                has_no_encoding = status.value()? == "SQL_ASCII";
+            Message::ReadyForQuery(_) => return Ok(told),
+            Message::ParameterStatus(status) => {
+                let (name, value) = (status.name()?, status.value()?);
+                if name == "server_encoding" {
+                    told.has_no_encoding = value == "SQL_ASCII";
+                }
+                told.session.note(name, value);
             }
             _ => {}
         }

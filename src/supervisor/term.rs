@@ -101,7 +101,7 @@ impl Supervisor {
                 }
                 found = self.inspect(&sql, &broker).await?;
             }
-            match self.take_slot(&broker, found.mode).await {
+            match self.take_slot(&sql, &broker, found.mode).await {
                 Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
                 Err(error) => return Err(error),
                 Ok((log, source)) => {
@@ -152,10 +152,16 @@ impl Supervisor {
     }
 
     /// Takes the slot, and has the log sent from the stream's last event on.
-    async fn take_slot(&self, broker: &Broker, mode: Mode) -> Result<(ReplicationStream, Source), RunError> {
-        let Plan { endpoint, needs, .. } = &self.plan;
+    async fn take_slot(
+        &self,
+        sql: &SqlSession,
+        broker: &Broker,
+        mode: Mode,
+    ) -> Result<(ReplicationStream, Source), RunError> {
+        let needs = &self.plan.needs;
         let end = self.stream_end(broker, mode).await?;
-        let mut connection = Connection::open(endpoint).await?;
+        // Of several hosts, the one that was looked at.
+        let mut connection = Connection::open(sql.host()).await?;
         let identity = connection.identify_system().await?;
         let source = Source { system_id: identity.system_id, timeline: identity.timeline, slot: needs.slot.clone() };
         let start = Start::after(&end, &source, identity.wal_end)?;

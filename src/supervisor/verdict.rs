@@ -133,6 +133,8 @@ fn of_connect(error: &ConnectError) -> Verdict {
             (Code::POSTGRES_TLS, Retry)
         }
         ConnectError::NotPostgres => (Code::POSTGRES_NONSENSE, Retry),
+        // A failover is under way, or not yet done by whoever decides it.
+        ConnectError::NoneFit(_) | ConnectError::Misfit(_) => (Code::POSTGRES_NOT_PRIMARY, Retry),
         ConnectError::NoHost(_) | ConnectError::Resolve { .. } | ConnectError::Io(_) => {
             (Code::POSTGRES_UNREACHABLE, Retry)
         }

@@ -10,7 +10,7 @@ use walpost::{
     sandbox::servers::PrivatePostgres,
 };
 
-use crate::harness::{PostgresSet, on_every_postgres, within};
+use crate::harness::{PostgresSet, closed_port, on_every_postgres, within};
 
 /// A password with everything that a URL or a careless log line could trip over.
 const PASSWORD: &str = "p@ss/w:rd %20 'é\\";
@@ -234,9 +234,4 @@ async fn something_else_at_the_port_is_told_from_postgres() {
     let plain = Endpoint::parse(&format!("postgres://app@127.0.0.1:{port}/shop?sslmode=disable")).unwrap();
     replication(&plain).await.unwrap_err();
     sql(&plain).await.unwrap_err();
-}
-
-/// A loopback port that nobody listens on.
-async fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod harness;
+mod hosts;
 mod login;
 mod publish;
 mod replication;

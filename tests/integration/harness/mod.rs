@@ -15,6 +15,6 @@ pub(crate) use certificates::Authority;
 pub(crate) use log_reader::LogReader;
 pub(crate) use nkey::{Nkey, Role, operator_and_user};
 pub(crate) use outbox::Outbox;
-pub(crate) use postgres::{PostgresSet, alone_with_every_postgres, on_every_postgres};
+pub(crate) use postgres::{PostgresSet, alone_with_every_postgres, closed_port, installed, on_every_postgres};
 pub(crate) use stream::{broker, broker_options, bystander, on_every_fresh_nats, on_every_nats, stored_messages};
 pub(crate) use wait::{SOON, wait_until, within};

@@ -6,7 +6,10 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::join_all};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, OnceCell},
+};
 use walpost::sandbox::servers::{Places, PostgresBinaries, PostgresOptions, PrivatePostgres};
 
 /// What was found on this machine; looking takes a while.
@@ -43,6 +46,16 @@ impl<T> PostgresSet<T> {
         };
         self.0.get_or_init(|| Box::pin(start())).await
     }
+}
+
+/// The versions that are installed.
+pub(crate) fn installed() -> &'static [PostgresBinaries] {
+    &INSTALLED
+}
+
+/// A loopback port that nobody listens on.
+pub(crate) async fn closed_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
 /// Runs a test on a shared server of each version, all at the same time.
