@@ -5,26 +5,21 @@
 //! stream from its leader (`stream`). Nothing waits for a time, everything for a condition (`wait`).
 #![cfg(test)]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod admin;
-mod chance;
 mod confirms;
-mod daemon;
 mod delivers;
 mod errors;
 mod held;
 mod killed;
 mod large;
-mod load;
 mod other_tables;
 mod poison;
-mod samples;
 mod secrets;
 mod shared;
-mod stream;
-mod supervised;
 mod survives;
 mod takeover;
-mod wait;
-mod witness;
-mod workload;
-mod world;
+
+use support::{chance, daemon, load, stream, supervised, wait, witness, workload, world};

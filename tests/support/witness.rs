@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use tokio_postgres::Client;
 use walpost::lsn::Lsn;
 
-use crate::stream::Stored;
+use super::stream::Stored;
 
 /// The name of the slot, before the configured slot's name.
 const PREFIX: &str = "witness_";

@@ -11,7 +11,7 @@ use std::{
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_postgres::Client;
 
-use crate::{chance::Chance, world::try_connect};
+use super::{chance::Chance, world::try_connect};
 
 /// How long a writer waits for a server that is not there before it tries again.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(50);

@@ -1,6 +1,6 @@
 //! A daemon that something starts again whenever it ends, as systemd or Kubernetes would.
 
-use crate::daemon::{Daemon, Settings};
+use super::daemon::{Daemon, Settings};
 
 /// As many ends in a row as no fault explains.
 const MOST_FAILURES: usize = 500;

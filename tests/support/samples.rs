@@ -1,6 +1,6 @@
 //! Values that an application might record, each with what the contract makes of it.
 
-use crate::chance::Chance;
+use super::chance::Chance;
 
 /// A value of a type column, and the one subject token that it must become.
 pub(crate) const TYPES: [(&str, &str); 7] = [

@@ -22,7 +22,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::wait;
+use super::wait;
 
 /// How long a stop in good order may take: the promise of the contract.
 pub(crate) const STOP_BOUND: Duration = Duration::from_secs(10);

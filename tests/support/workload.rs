@@ -7,7 +7,7 @@ use futures_util::SinkExt;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{
+use super::{
     chance::Chance,
     samples::{HEADERS, Headers, TYPES, payload},
     stream::Stored,
