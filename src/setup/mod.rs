@@ -80,6 +80,14 @@ pub struct PlannedStep {
     pub text: String,
 }
 
+/// What setup found.
+struct Found {
+    /// What it is to create.
+    missing: Vec<Problem>,
+    /// The server's version as a number.
+    server_version_num: i32,
+}
+
 /// What setup creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
@@ -96,10 +104,10 @@ enum Part {
 impl Setup<'_> {
     /// What [`Setup::apply`] would do; changes nothing.
     pub async fn plan(&self) -> Result<Vec<PlannedStep>, SetupError> {
-        let missing = self.missing().await?;
+        let Found { missing, server_version_num } = self.look().await?;
         let step = |part: Part| {
             let exists = !part.is_among(&missing);
-            let text = if exists { String::new() } else { self.text(part)? };
+            let text = if exists { String::new() } else { self.text(part, server_version_num)? };
             Ok(PlannedStep { what: self.what(part), exists, is_sql: part != Part::Stream, text })
         };
         Part::ORDER.into_iter().map(step).collect()
@@ -109,35 +117,41 @@ impl Setup<'_> {
     ///
     /// A caller who gives up meanwhile does not stop the server: the slot appears as soon as it can be created.
     pub async fn apply(&self, mut on_wait: impl FnMut(&str)) -> Result<Vec<Step>, SetupError> {
-        let mut missing = self.missing().await?;
+        let Found { mut missing, server_version_num } = self.look().await?;
         let mut steps = Vec::new();
         for part in Part::ORDER {
             let mut outcome = Outcome::Existed;
             if part.is_among(&missing) {
-                outcome = self.create(part, &mut on_wait).await?;
-                missing = self.missing().await?;
+                outcome = self.create(part, server_version_num, &mut on_wait).await?;
+                missing = self.look().await?.missing;
             }
             steps.push(Step { what: self.what(part), outcome });
         }
         if missing.is_empty() { Ok(steps) } else { Err(SetupError::Refused(missing)) }
     }
 
-    /// The problems that setup mends; an error if there are others.
-    async fn missing(&self) -> Result<Vec<Problem>, SetupError> {
+    /// What is there, and the problems that setup mends; an error if there are others.
+    async fn look(&self) -> Result<Found, SetupError> {
         let facts = inspect(self.session, self.needs).await?;
         let mut found = problems(&facts, self.needs);
         found.extend(self.inspector.problems(self.stream).await?.into_iter().map(Problem::Stream));
         let (missing, unfit): (Vec<_>, Vec<_>) = found.into_iter().partition(Problem::made_by_setup);
-        if unfit.is_empty() { Ok(missing) } else { Err(SetupError::Refused(unfit)) }
+        let server_version_num = facts.server.version_num;
+        if unfit.is_empty() { Ok(Found { missing, server_version_num }) } else { Err(SetupError::Refused(unfit)) }
     }
 
     /// Creates one part, unless somebody else is faster.
-    async fn create(&self, part: Part, on_wait: &mut impl FnMut(&str)) -> Result<Outcome, SetupError> {
+    async fn create(
+        &self,
+        part: Part,
+        server_version_num: i32,
+        on_wait: &mut impl FnMut(&str),
+    ) -> Result<Outcome, SetupError> {
         if part == Part::Stream {
             let is_new = self.inspector.create(self.stream).await?;
             return Ok(if is_new { Outcome::Created } else { Outcome::Existed });
         }
-        let sql = self.text(part)?;
+        let sql = self.text(part, server_version_num)?;
         let mut creation = pin!(self.session.client().batch_execute(&sql));
         let done = match timeout(SLOW, &mut creation).await {
             Ok(done) => done,
@@ -164,11 +178,11 @@ impl Setup<'_> {
     }
 
     /// What creates the part: exactly what is executed, or the settings that are sent.
-    fn text(&self, part: Part) -> Result<String, SetupError> {
+    fn text(&self, part: Part, server_version_num: i32) -> Result<String, SetupError> {
         Ok(match part {
             Part::Table => statement::table(self.needs),
             Part::Publication => statement::publication(self.needs)?,
-            Part::Slot => statement::slot(self.needs),
+            Part::Slot => statement::slot(self.needs, server_version_num),
             Part::Stream => serde_json::to_string_pretty(&self.stream.config())?,
         })
     }

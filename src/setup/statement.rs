@@ -10,6 +10,10 @@ use crate::{
     preflight::Needs,
 };
 
+/// From this version on a slot can be one that fails over
+/// (<https://www.postgresql.org/docs/17/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-SYNCHRONIZATION>).
+const FAILS_OVER: i32 = 170_000;
+
 /// Creates the outbox table.
 pub(super) fn table(needs: &Needs) -> String {
     fill(include_str!("../../sql/outbox.sql"), &[("{table}", &needs.mapping.table.to_string())])
@@ -22,9 +26,14 @@ pub(super) fn publication(needs: &Needs) -> Result<String, IdentifierError> {
     Ok(fill(include_str!("../../sql/publication.sql"), &[("{publication}", &name), ("{table}", &table)]))
 }
 
-/// Creates the slot.
-pub(super) fn slot(needs: &Needs) -> String {
-    fill(include_str!("../../sql/slot.sql"), &[("{slot}", &escape_literal(&needs.slot))])
+/// Creates the slot; one that goes over to a standby where the server can do that.
+pub(super) fn slot(needs: &Needs, server_version_num: i32) -> String {
+    let template = if server_version_num >= FAILS_OVER {
+        include_str!("../../sql/failover_slot.sql")
+    } else {
+        include_str!("../../sql/slot.sql")
+    };
+    fill(template, &[("{slot}", &escape_literal(&needs.slot))])
 }
 
 /// Puts values in their places, in one pass: a value that looks like a place stays a value.
@@ -62,7 +71,8 @@ mod tests {
         let sql = publication(&needs).unwrap();
         assert!(sql.contains(r#"CREATE PUBLICATION "{table}""; --" FOR TABLE public."{publication}""#), "{sql}");
         assert!(table(&needs).contains(r#"CREATE TABLE public."{publication}" ("#));
-        assert!(slot(&needs).contains("('a''b', 'pgoutput');"));
+        assert!(slot(&needs, 160_010).contains("('a''b', 'pgoutput');"));
+        assert!(slot(&needs, 170_000).contains("('a''b', 'pgoutput', failover => true);"));
     }
 
     #[test]
