@@ -10,7 +10,7 @@ use crate::{
     postgres::Endpoint,
     preflight::Needs,
     publish::{BrokerOptions, Credentials, OnPoison, StreamPlan, TlsFiles},
-    relay::{Limits, Window},
+    relay::{Limits, OnOrphans, Window},
 };
 
 /// What it takes to deliver.
@@ -34,6 +34,8 @@ pub struct Plan {
     pub limits: Limits,
     /// What becomes of an event that no message can carry.
     pub on_poison: OnPoison,
+    /// What becomes of events in the stream that a failover lost.
+    pub on_orphans: OnOrphans,
 }
 
 impl Plan {
@@ -64,6 +66,7 @@ impl Plan {
             hold_back: delivery.hold_back,
             limits: Limits { publish_timeout: delivery.publish_timeout, drain_timeout: delivery.drain_timeout },
             on_poison: delivery.on_poison,
+            on_orphans: delivery.on_orphans,
         }
     }
 }

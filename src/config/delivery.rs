@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{keys, reader::Reader, units};
-use crate::publish::OnPoison;
+use crate::{publish::OnPoison, relay::OnOrphans};
 
 /// How to deliver.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Delivery {
     pub hold_back: Duration,
     /// What becomes of an event that no message can carry.
     pub on_poison: OnPoison,
+    /// What becomes of events in the stream that a failover lost.
+    pub on_orphans: OnOrphans,
 }
 
 impl Delivery {
@@ -30,6 +32,7 @@ impl Delivery {
         let publish_timeout = reader.duration(&keys::DELIVERY_PUBLISH_TIMEOUT);
         let drain_timeout = reader.duration(&keys::DELIVERY_DRAIN_TIMEOUT);
         let hold_back = reader.duration(&keys::DELIVERY_HOLD_BACK);
+        let on_orphans = reader.required(&keys::DELIVERY_ON_ORPHANS, |text| units::one_of(text, &OnOrphans::ALL));
         let on_poison = reader.required(&keys::DELIVERY_ON_POISON, |text| units::one_of(text, &OnPoison::ALL));
         Some(Self {
             max_in_flight: max_in_flight?,
@@ -38,6 +41,7 @@ impl Delivery {
             drain_timeout: drain_timeout?,
             hold_back: hold_back?,
             on_poison: on_poison?,
+            on_orphans: on_orphans?,
         })
     }
 }

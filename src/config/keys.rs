@@ -103,6 +103,9 @@ keys! {
     /// `halt` stops.
     DELIVERY_ON_POISON = "delivery.on_poison", Kind::Choice(&["dead-letter", "halt"]), Preset::Value("dead-letter");
 
+    /// What happens when the stream ends with events that a failover or restore lost: `halt` ends walpost and tells their ids,
+    /// `keep` leaves them in the stream, logs their ids, and goes on behind them.
+    DELIVERY_ON_ORPHANS = "delivery.on_orphans", Kind::Choice(&["halt", "keep"]), Preset::Value("halt");
     /// How much later than it was stored an event is confirmed to Postgres, so that what a broker forgets in a power failure can be sent again; 150s covers its default sync_interval.
     DELIVERY_HOLD_BACK = "delivery.hold_back",
         Kind::Duration { min: Duration::ZERO, max: DAY }, Preset::Value("0s");

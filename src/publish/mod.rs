@@ -19,4 +19,4 @@ pub use message::{Built, Chain, Message, MessageBuilder, MessageError, SizeLimit
 pub use outcome::Outcome;
 pub use poison::{OnPoison, Poison, PoisonReason};
 pub use sharing::Sharing;
-pub use stream::{StreamEnd, StreamError, StreamFit, StreamInspector, StreamPlan, StreamProblem, StreamTail};
+pub use stream::{Orphans, StreamEnd, StreamError, StreamFit, StreamInspector, StreamPlan, StreamProblem, StreamTail};

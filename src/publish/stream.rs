@@ -3,6 +3,8 @@
 //! Everything here is asked of the stream's leader. Direct Get, which any replica may answer, is not used: a stale
 //! answer about the end of the stream would only be found out by the first refused message.
 
+mod orphans;
+
 use std::time::Duration;
 
 use async_nats::{
@@ -14,6 +16,7 @@ use async_nats::{
     },
 };
 
+pub use self::orphans::Orphans;
 use super::sharing::Sharing;
 use crate::position::{Position, PositionError};
 

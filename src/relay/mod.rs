@@ -16,5 +16,5 @@ pub use driver::{Finish, Limits, Session, SessionError};
 pub use event::{Due, Effect, Event, LogFault, Mode, Resume, StopReason, Window};
 pub use intake::{Intake, IntakeError, LogRow};
 pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};
-pub use resume::{ResumeError, Start};
+pub use resume::{LOST_LOG_REMEDY, LostLog, OnOrphans, ResumeError, Start};
 pub use state::Relay;

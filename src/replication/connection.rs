@@ -24,6 +24,7 @@ use super::{
     login::log_in,
     server_message::ServerMessage,
     stream::{ReplicationStream, StartOptions},
+    timeline::{TimelineError, TimelineHistory},
 };
 use crate::{
     lsn::{Lsn, LsnError},
@@ -33,6 +34,9 @@ use crate::{
 /// Each command before streaming must be answered within this time. Long enough for a slow disk, short
 /// enough that a server which hangs is noticed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The timeline of a new cluster, for which there is no history.
+const FIRST_TIMELINE: u32 = 1;
 
 /// Which cluster this is, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,17 @@ impl Connection {
             timeline: field(1).parse().map_err(odd)?,
             wal_end: field(2).parse()?,
         })
+    }
+
+    /// Asks which other timelines a timeline continues.
+    pub async fn timeline_history(&mut self, timeline: u32) -> Result<TimelineHistory, ReplicationError> {
+        if timeline == FIRST_TIMELINE {
+            return Ok(TimelineHistory::without_ancestors(timeline));
+        }
+        let row = self.query_row(&format!("TIMELINE_HISTORY {timeline}")).await?;
+        // The name of the file, and what is in it.
+        let text = row.get(1).and_then(Option::as_deref).unwrap_or_default();
+        Ok(TimelineHistory::parse(timeline, text)?)
     }
 
     /// The server's `wal_sender_timeout`; zero when it has none.
@@ -223,6 +238,9 @@ pub enum ReplicationError {
     /// A position that cannot be read.
     #[error("a log position from Postgres cannot be read")]
     Position(#[from] LsnError),
+    /// A history that cannot be read.
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
     /// A message that has no place there.
     #[error("an unexpected message came from Postgres {0}")]
     Unexpected(&'static str),

@@ -17,9 +17,11 @@ mod frame;
 mod login;
 mod server_message;
 mod stream;
+mod timeline;
 
 pub use connection::{Connection, ReplicationError, SystemIdentity};
 pub use feedback::{Feedback, StatusUpdate};
 pub use frame::{Frame, FrameError, Framer};
 pub use server_message::ServerMessage;
 pub use stream::{ReplicationStream, StartOptions};
+pub use timeline::{TimelineError, TimelineHistory};

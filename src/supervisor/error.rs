@@ -1,5 +1,6 @@
 //! Why delivery ended or is interrupted.
 
+use super::origin::OrphansError;
 use crate::{
     postgres::sql::SqlError,
     preflight::{self, Problem, explain},
@@ -32,6 +33,9 @@ pub enum RunError {
     /// The stream was not fed from this log.
     #[error(transparent)]
     Resume(#[from] ResumeError),
+    /// The stream holds events that the database has lost.
+    #[error(transparent)]
+    Orphans(#[from] Box<OrphansError>),
     /// The stream's name cannot be put in a header.
     #[error(transparent)]
     Message(#[from] MessageError),
@@ -64,6 +68,7 @@ impl RunError {
             }
             Self::Session(SessionError::Intake(error)) => error.hint(),
             Self::Resume(error) => Some(error.remedy().to_owned()),
+            Self::Orphans(error) => Some(error.remedy().to_owned()),
             Self::Broker(error) | Self::Session(SessionError::Broker(error)) => error.hint().map(str::to_owned),
             Self::JetStream(error) => error.hint().map(str::to_owned),
             Self::Session(error) => error.hint().map(str::to_owned),

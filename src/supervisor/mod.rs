@@ -14,6 +14,7 @@
 mod backoff;
 mod error;
 mod health;
+mod origin;
 mod term;
 mod verdict;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::RunError;
 pub use health::{Health, HealthWatch, Phase, Trouble};
+pub use origin::OrphansError;
 pub use verdict::{Policy, Verdict, verdict};
 
 use crate::{

@@ -5,15 +5,13 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Phase, RunError, Supervisor};
+use super::{Phase, RunError, Supervisor, origin::Origin};
 use crate::{
-    lsn::Lsn,
     plan::Plan,
-    position::Source,
     postgres::sql::Session as SqlSession,
     preflight::{self, Facts, Problem},
     publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamTail},
-    relay::{Finish, Intake, Mode, Progress, Relay, Resume, Session, Start},
+    relay::{Finish, Intake, Mode, Progress, Relay, Resume, Session},
     replication::{Connection, ReplicationStream, StartOptions},
 };
 
@@ -23,8 +21,6 @@ const SERVER_END_INTERVAL: Duration = Duration::from_secs(5);
 const SLOT_INTERVAL: Duration = Duration::from_millis(100);
 /// The server's answer to a second reader of a slot, `object_in_use`.
 const SLOT_IN_USE: &str = "55006";
-/// The end of a log that is still growing: every position lies before it.
-const GROWING: Lsn = Lsn::new(u64::MAX);
 
 /// What it takes to lead.
 struct Lead {
@@ -33,7 +29,7 @@ struct Lead {
     /// None while it is away.
     broker: Option<Broker>,
     session: Session,
-    source: Source,
+    origin: Origin,
 }
 
 /// What was found on both sides.
@@ -58,7 +54,7 @@ impl Supervisor {
             () = stop.cancelled() => return Ok(self.unfinished()),
             prepared = self.prepare(was_ready) => prepared,
         };
-        let Lead { mode, sql, mut broker, mut session, source } = prepared?;
+        let Lead { mode, sql, mut broker, mut session, origin } = prepared?;
         *was_ready = true;
         self.health.enter(Phase::Leading);
         // When Postgres shuts down it ends the sessions for SQL first, and then waits for its walsenders to be done:
@@ -71,7 +67,7 @@ impl Supervisor {
         };
         tokio::select! {
             biased;
-            led = self.lead(&mut session, &mut broker, (mode, &source), &leave) => led?,
+            led = self.lead(&mut session, &mut broker, (mode, &origin), &leave) => led?,
             never = cancel_at_end => match never {},
             never = watch_server_end(&sql, &self.progress) => match never {},
         }
@@ -104,10 +100,10 @@ impl Supervisor {
             match self.take_slot(&sql, &broker, found.mode).await {
                 Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
                 Err(error) => return Err(error),
-                Ok((log, source)) => {
+                Ok((log, origin)) => {
                     let mode = found.mode;
-                    let session = self.session(log, &source, &broker, found).await?;
-                    return Ok(Lead { mode, sql, broker: Some(broker), session, source });
+                    let session = self.session(log, &origin, &broker, found).await?;
+                    return Ok(Lead { mode, sql, broker: Some(broker), session, origin });
                 }
             }
         }
@@ -157,18 +153,17 @@ impl Supervisor {
         sql: &SqlSession,
         broker: &Broker,
         mode: Mode,
-    ) -> Result<(ReplicationStream, Source), RunError> {
+    ) -> Result<(ReplicationStream, Origin), RunError> {
         let needs = &self.plan.needs;
         let end = self.stream_end(broker, mode).await?;
         // Of several hosts, the one that was looked at.
         let mut connection = Connection::open(sql.host()).await?;
-        let identity = connection.identify_system().await?;
-        let source = Source { system_id: identity.system_id, timeline: identity.timeline, slot: needs.slot.clone() };
-        let start = Start::after(&end, &source, identity.wal_end)?;
-        self.progress.server_ends_at(identity.wal_end);
+        let origin = Origin::ask(&mut connection, &needs.slot).await?;
+        let start = self.begin_after(&end, &origin, broker).await?;
+        self.progress.server_ends_at(origin.wal_end);
         let options =
             StartOptions { slot: needs.slot.clone(), publication: needs.publication.clone(), start: start.lsn };
-        Ok((connection.start(&options).await?, source))
+        Ok((connection.start(&options).await?, origin))
     }
 
     /// A session over the log that now is ours. Only now nobody else has the slot, so the end of the stream is asked
@@ -176,12 +171,13 @@ impl Supervisor {
     async fn session(
         &self,
         log: ReplicationStream,
-        source: &Source,
+        origin: &Origin,
         broker: &Broker,
         Found { facts, mode }: Found,
     ) -> Result<Session, RunError> {
         let Plan { needs, template, stream, window, limits, hold_back, on_poison, .. } = &self.plan;
-        let resume = self.resume_point(broker, mode, source).await?;
+        let resume = self.resume_point(broker, mode, origin).await?;
+        let source = &origin.source;
         tracing::info!(
             %mode,
             slot = needs.slot,
@@ -204,7 +200,7 @@ impl Supervisor {
         &self,
         session: &mut Session,
         broker: &mut Option<Broker>,
-        (mode, source): (Mode, &Source),
+        (mode, origin): (Mode, &Origin),
         leave: &CancellationToken,
     ) -> Result<(), RunError> {
         while let Some(present) = broker {
@@ -220,7 +216,7 @@ impl Supervisor {
                 biased;
                 () = leave.cancelled() => return Ok(()),
                 never = session.tend() => match never? {},
-                regained = self.regain(error.into(), mode, source) => regained?,
+                regained = self.regain(error.into(), mode, origin) => regained?,
             };
             session.resume(resume, sizes)?;
             *broker = Some(regained);
@@ -229,31 +225,32 @@ impl Supervisor {
     }
 
     /// Tries until there is a connection to the broker again, and its stream says where it ends.
-    async fn regain(&self, lost: RunError, mode: Mode, source: &Source) -> Result<Reached, RunError> {
+    async fn regain(&self, lost: RunError, mode: Mode, origin: &Origin) -> Result<Reached, RunError> {
         let mut error = lost;
         loop {
             sleep(self.pause_after(error)?).await;
-            match self.reach_broker(mode, source).await {
+            match self.reach_broker(mode, origin).await {
                 Ok(reached) => return Ok(reached),
                 Err(again) => error = again,
             }
         }
     }
 
-    async fn reach_broker(&self, mode: Mode, source: &Source) -> Result<Reached, RunError> {
+    async fn reach_broker(&self, mode: Mode, origin: &Origin) -> Result<Reached, RunError> {
         let broker = Broker::connect(&self.plan.broker).await?;
         let problems = broker.inspector().problems(&self.plan.stream).await?;
         if !problems.is_empty() {
             return Err(RunError::NotReady(problems.into_iter().map(Problem::Stream).collect()));
         }
         let sizes = broker.size_limits().await?;
-        let resume = self.resume_point(&broker, mode, source).await?;
+        let resume = self.resume_point(&broker, mode, origin).await?;
         Ok(Reached { broker, resume, sizes })
     }
 
     /// Where the stream ends, for a log that is being read.
-    async fn resume_point(&self, broker: &Broker, mode: Mode, source: &Source) -> Result<Resume, RunError> {
-        Ok(Start::after(&self.stream_end(broker, mode).await?, source, GROWING)?.resume)
+    async fn resume_point(&self, broker: &Broker, mode: Mode, origin: &Origin) -> Result<Resume, RunError> {
+        let end = self.stream_end(broker, mode).await?;
+        Ok(origin.continue_after(&end, self.plan.on_orphans)?.resume)
     }
 
     /// Where the stream ends. The end of a shared stream says nothing about what it holds of ours.

@@ -48,6 +48,7 @@ pub fn verdict(error: &RunError) -> Verdict {
         RunError::JetStream(error) => of_stream(error),
         RunError::Replication(error) => of_replication(error),
         RunError::Resume(error) => (of_resume(error), Stop),
+        RunError::Orphans(_) => (Code::ORPHANS, Stop),
         RunError::Message(_) => (Code::EVENT_UNPUBLISHABLE, Stop),
         RunError::Session(error) => of_session(error),
     }
@@ -121,9 +122,10 @@ fn of_replication(error: &ReplicationError) -> Verdict {
         ReplicationError::Server(_) => of_sqlstate(error.sqlstate()),
         ReplicationError::PublicationSkipped(_) => (Code::PUBLICATION, Stop),
         ReplicationError::NoPassword | ReplicationError::AuthenticationMethod(_) => (Code::POSTGRES_LOGIN, Stop),
-        ReplicationError::Frame(_) | ReplicationError::Position(_) | ReplicationError::Unexpected(_) => {
-            (Code::POSTGRES_NONSENSE, Stop)
-        }
+        ReplicationError::Frame(_)
+        | ReplicationError::Position(_)
+        | ReplicationError::Timeline(_)
+        | ReplicationError::Unexpected(_) => (Code::POSTGRES_NONSENSE, Stop),
     }
 }
 
@@ -235,6 +237,7 @@ fn of_resume(error: &ResumeError) -> Code {
         ResumeError::OtherSystem { .. } => Code::OTHER_SYSTEM,
         ResumeError::OtherSlot { .. } => Code::OTHER_SLOT,
         ResumeError::OtherTimeline { .. } => Code::OTHER_TIMELINE,
+        ResumeError::LostLog(_) => Code::ORPHANS,
         ResumeError::Ahead { .. } => Code::SERVER_BEHIND,
     }
 }
