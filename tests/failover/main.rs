@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crashes;
 mod lost;
 mod pair;
 mod planned;

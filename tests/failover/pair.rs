@@ -26,7 +26,8 @@ pub(crate) struct Pair {
     pub(crate) broker: PrivateNats,
     pub(crate) reader: Reader,
     pub(crate) settings: Settings,
-    witness: Witness,
+    /// Sees what the primary commits.
+    pub(crate) witness: Witness,
 }
 
 impl Pair {

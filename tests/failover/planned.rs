@@ -4,6 +4,7 @@ use walpost::sandbox::servers::STANDBY_SLOT;
 
 use crate::{
     chance::Chance,
+    daemon::free_address,
     load::Load,
     pair::{Pair, ids},
     wait,
@@ -38,6 +39,34 @@ async fn a_planned_failover_under_load_loses_repeats_and_reorders_nothing_and_wa
         pair.until_stored(committed.len()).await;
         assert_eq!(pair.stored_ids().await, committed, "{}", daemon.log());
         assert_eq!(daemon.terminate().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_stands_by_follows_too_and_can_take_over_on_the_new_primary() {
+    for binaries in versions() {
+        let mut pair = Pair::begin(binaries).await;
+        let leader = pair.settings.lead().await;
+        let standby = pair.settings.clone().with("ADMIN_LISTEN", &free_address().to_string()).start();
+        standby.until_phase("standby").await;
+        Pair::record(&pair.primary, 3).await;
+        pair.until_stored(3).await;
+        pair.until_followed().await;
+        standby.freeze();
+        pair.stop_primary().await;
+        pair.promote(&leader).await;
+        leader.until_phase("leading").await;
+        standby.wake();
+        standby.until_phase("standby").await;
+        Pair::record(&pair.standby, 3).await;
+        pair.until_stored(6).await;
+        assert_eq!(leader.terminate().await, 0);
+        standby.until_phase("leading").await;
+        Pair::record(&pair.standby, 3).await;
+        pair.until_stored(9).await;
+        assert_eq!(standby.terminate().await, 0);
+        let ids = pair.stored_ids().await;
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 9, "{ids:?}");
     }
 }
 
