@@ -101,6 +101,11 @@ impl Code {
     pub fn title(self) -> &'static str {
         self.title.trim()
     }
+
+    /// The page about it, in the repository.
+    pub fn page(self) -> String {
+        format!("docs/reference/errors/{self}.md")
+    }
 }
 
 impl fmt::Display for Code {
@@ -126,5 +131,6 @@ mod tests {
             assert!(code.title().ends_with('.') && !code.title().contains("  "), "{code}");
         }
         assert_eq!(Code::POSTGRES_UNREACHABLE.to_string(), "WP0101");
+        assert_eq!(Code::POSTGRES_UNREACHABLE.page(), "docs/reference/errors/WP0101.md");
     }
 }

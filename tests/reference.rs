@@ -3,6 +3,9 @@
 //! After a wanted change, refresh them with `REFRESH_SNAPSHOTS=1 cargo test --test reference`, and read the difference.
 #![cfg(test)]
 
+#[path = "reference/errors.rs"]
+mod errors;
+
 use std::{
     collections::BTreeMap,
     env,
@@ -189,6 +192,5 @@ Data goes to standard output, everything else to standard error.
 | 2 | wrong usage or configuration; nothing was touched |
 
 SIGTERM and SIGINT end `run` in good order: it stops reading, waits up to `delivery.drain_timeout` for the broker's answers,
-confirms them to Postgres and releases the slot. In version 0.1.0 every fault ends `run` with exit code 1; start it again
-and it continues where the stream ends. The help below mentions standing by: that is [planned](../../README.md#status-and-roadmap).
+confirms them to Postgres and releases the slot. A failure is told last on standard error, with a code to [look up](errors/README.md).
 ";

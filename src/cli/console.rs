@@ -25,7 +25,7 @@ impl Console {
     pub fn of_process(environment: &[(OsString, OsString)]) -> Self {
         let stream = |writer: Box<dyn Write>, is_terminal: bool| {
             let is_coloured = is_coloured(environment, is_terminal);
-            Stream { writer, is_terminal, is_coloured }
+            Stream { writer, is_terminal, is_coloured, is_for_machines: false }
         };
         Self {
             out: stream(Box::new(io::stdout()), io::stdout().is_terminal()),
@@ -65,9 +65,21 @@ pub struct Stream {
     is_terminal: bool,
     /// Whether escapes for colour may be written to it.
     is_coloured: bool,
+    /// Whether each line on it is a JSON object.
+    is_for_machines: bool,
 }
 
 impl Stream {
+    /// From now on each line on it is a JSON object.
+    pub(super) fn leave_to_machines(&mut self) {
+        self.is_for_machines = true;
+    }
+
+    /// Whether each line on it is a JSON object.
+    pub(super) fn is_for_machines(&self) -> bool {
+        self.is_for_machines
+    }
+
     /// Whether a person may be looking.
     pub(super) fn is_terminal(&self) -> bool {
         self.is_terminal

@@ -30,7 +30,7 @@ pub use self::{
 };
 use crate::{
     config::{Config, Loaded, Problems},
-    telemetry::log,
+    telemetry::log::{self, LogGuard},
 };
 
 /// Deliver the events of a Postgres outbox table to NATS JetStream, in order and exactly once.
@@ -85,18 +85,27 @@ fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Con
     match &cli.command {
         Command::Run(args) => {
             let loaded = load()?;
-            let _log = log::install(&loaded.config.log, console.log_terminal())?;
+            let _log = start_log(&loaded.config, console)?;
             run::run(args, &loaded.config, console)
         }
         Command::Setup(args) => {
             let loaded = load()?;
-            let _log = log::install(&loaded.config.log, console.log_terminal())?;
+            let _log = start_log(&loaded.config, console)?;
             setup::run(args, &loaded.config, console)
         }
         Command::Sandbox(args) => sandbox::run(args, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Check }) => config::check(&load()?, console),
     }
+}
+
+/// Starts the log, whose form standard error has from then on.
+fn start_log(config: &Config, console: &mut Console) -> Result<LogGuard, Failure> {
+    let log = log::install(&config.log, console.log_terminal())?;
+    if log.is_json() {
+        console.err().leave_to_machines();
+    }
+    Ok(log)
 }
 
 /// What the help of the program ends with.

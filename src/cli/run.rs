@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     plan::Plan,
     relay::Finish,
-    supervisor::{RunError, Supervisor},
+    supervisor::{RunError, Supervisor, verdict},
 };
 
 /// The arguments of `walpost run`.
@@ -49,7 +49,12 @@ async fn deliver(config: &Config, stop: &CancellationToken) -> Result<Finish, Ru
     let serving = async {
         // Delivery does not depend on being looked at.
         if let Err(error) = admin.serve(listen).await {
-            tracing::error!(%error, address = %listen, "the admin port cannot be opened; delivery goes on without it");
+            tracing::error!(
+                %error,
+                address = %listen,
+                action = "give every process on this host an admin.listen of its own; `ss -ltnp` shows who has the port",
+                "the admin port cannot be opened; delivery goes on without it"
+            );
         }
         std::future::pending::<std::convert::Infallible>().await
     };
@@ -61,11 +66,9 @@ async fn deliver(config: &Config, stop: &CancellationToken) -> Result<Finish, Ru
 }
 
 fn told(error: RunError) -> Failure {
+    let (code, _) = verdict(&error);
     let details = failure::details(error.problems());
-    let hint = error.hint();
-    let failure = Failure::new(error).with_details(details);
-    match hint {
-        Some(hint) => failure.with_hint(hint),
-        None => failure,
-    }
+    // With several problems each has its own.
+    let hint = error.hint().filter(|_| details.is_empty());
+    Failure::new(error).with_code(code).with_details(details).with_hint(hint)
 }

@@ -54,9 +54,5 @@ fn told(error: SandboxError) -> Failure {
         return error.into();
     }
     let hint = error.hint();
-    let failure = Failure::new(error);
-    match hint {
-        Some(hint) => failure.with_hint(hint),
-        None => failure,
-    }
+    Failure::new(error).with_hint(hint)
 }

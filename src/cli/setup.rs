@@ -16,6 +16,7 @@ use crate::{
     preflight::explain,
     publish::{Broker, BrokerError},
     setup::{Outcome, PlannedStep, Setup, SetupError, Step},
+    supervisor,
 };
 
 /// The arguments of `walpost setup`.
@@ -100,11 +101,8 @@ impl Connected {
 }
 
 fn no_broker(error: &BrokerError) -> Failure {
-    let failure = Failure::new(error.to_string());
-    match error.hint() {
-        Some(hint) => failure.with_hint(hint),
-        None => failure,
-    }
+    let (code, _) = supervisor::of_broker(error);
+    Failure::new(error.to_string()).with_code(code).with_hint(error.hint())
 }
 
 fn told(error: SetupError) -> Failure {
@@ -115,9 +113,11 @@ fn told(error: SetupError) -> Failure {
         SetupError::Refused(_) | SetupError::Name(_) | SetupError::Settings(_) => None,
     };
     let details = failure::details(error.problems());
-    let failure = Failure::new(error).with_details(details);
-    match hint {
-        Some(hint) => failure.with_hint(hint),
-        None => failure,
-    }
+    let code = match &error {
+        SetupError::Create { source, .. } | SetupError::Sql(source) => Some(supervisor::of_sql(source).0),
+        SetupError::Stream(error) => Some(supervisor::of_stream(error).0),
+        SetupError::Refused(_) => details.first().map(|detail| detail.code),
+        SetupError::Name(_) | SetupError::Settings(_) => None,
+    };
+    Failure::new(error).with_code(code).with_details(details).with_hint(hint)
 }

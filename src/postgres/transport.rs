@@ -53,15 +53,23 @@ impl Stream {
     pub async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
         let tls = tls::client_config(endpoint.tls())?;
         let mut failures = Vec::new();
+        let mut is_about_tls = true;
         for target in endpoint.targets() {
             let attempt = open_target(target, endpoint.tls().mode(), tls.as_ref());
             match timeout(endpoint.connect_timeout(), attempt).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => failures.push(format!("{target}: {error}")),
-                Err(_) => failures.push(format!("{target}: no answer within {:?}", endpoint.connect_timeout())),
+                Ok(Err(error)) => {
+                    is_about_tls &= error.is_about_tls();
+                    failures.push(format!("{target}: {error}"));
+                }
+                Err(_) => {
+                    is_about_tls = false;
+                    failures.push(format!("{target}: no answer within {:?}", endpoint.connect_timeout()));
+                }
             }
         }
-        Err(ConnectError::NoHost(failures.join("; ")))
+        let reasons = failures.join("; ");
+        Err(if is_about_tls { ConnectError::NoSecureHost(reasons) } else { ConnectError::NoHost(reasons) })
     }
 
     /// Whether the stream is encrypted.
@@ -169,6 +177,9 @@ pub enum ConnectError {
     /// The only host lets us in, and will not do.
     #[error("the server is not what the URL asks for: {0}")]
     Misfit(#[from] Misfit),
+    /// Every host can be reached, and failed over encryption; the text names each with its reason.
+    #[error("cannot connect to Postgres ({0})")]
+    NoSecureHost(String),
     /// The resolver knows no such name.
     #[error("the host name cannot be resolved: {source}")]
     Resolve {
@@ -193,4 +204,19 @@ pub enum ConnectError {
     /// TLS cannot be set up as asked.
     #[error(transparent)]
     Tls(#[from] TlsError),
+}
+
+impl ConnectError {
+    /// Whether the connection was there, and encryption was not.
+    pub fn is_about_tls(&self) -> bool {
+        match self {
+            Self::NoTls | Self::Name(_) | Self::Handshake(_) | Self::Tls(_) | Self::NoSecureHost(_) => true,
+            Self::NoHost(_)
+            | Self::NoneFit(_)
+            | Self::Misfit(_)
+            | Self::Resolve { .. }
+            | Self::Io(_)
+            | Self::NotPostgres => false,
+        }
+    }
 }

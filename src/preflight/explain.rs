@@ -35,8 +35,9 @@ pub fn explain(sqlstate: Option<&str>, text: &str) -> Option<String> {
         Some("55006") => return Some(explain_active_slot(text)),
         Some("55000") => explain_unready(text),
         Some("42704") => {
-            "something that walpost needs was not created yet or was dropped: run `walpost setup`; \
-                          after a publication was dropped and made anew, the slot needs it too: see docs/runbook.md"
+            "something that walpost needs was not created yet or was dropped: run `walpost setup`; if a publication was \
+             missing while rows were written, the slot cannot get past that time: drop it, run `walpost setup`, and insert \
+             these rows again"
         }
         Some(_) => return None,
         None => return explain_connection(text).map(str::to_owned),
@@ -62,7 +63,7 @@ fn explain_unready(text: &str) -> &'static str {
         return "run `ALTER SYSTEM SET wal_level = logical;` and restart Postgres (RDS, Aurora: parameter \
                 rds.logical_replication = 1; Cloud SQL: flag cloudsql.logical_decoding = on; restart the instance)";
     }
-    "the slot can perhaps not be used any more: `SELECT * FROM pg_replication_slots;` tells why, docs/runbook.md what to do"
+    "the slot can perhaps not be used any more: `SELECT * FROM pg_replication_slots;` tells why"
 }
 
 /// No code: the way to the server failed, and these are the words of the operating system and its resolver.
@@ -89,10 +90,16 @@ fn explain_connection(text: &str) -> Option<&'static str> {
     if has(&["no answer within", "timed out", "no route to host", "network is unreachable"]) {
         return Some("the server cannot be reached from here: check address, firewall and network");
     }
+    if has(&["does not answer"]) {
+        return Some("the server takes connections and is stuck: look at its load, its disk and its log");
+    }
     if has(&["does not offer tls"]) {
         return Some("turn on ssl at the server, or set sslmode=prefer in postgres.url");
     }
-    if has(&["certificate"]) {
+    if has(&["does not speak the postgres protocol"]) {
+        return Some("something else listens there: check host and port in postgres.url");
+    }
+    if has(&["certificate", "cannot be verified as a host name", "tls handshake"]) {
         return Some("the server's certificate was not accepted: check sslrootcert and the host name in postgres.url");
     }
     None
@@ -116,7 +123,7 @@ mod tests {
             ("55006", "replication slot \"walpost\" is active for PID 4711", "active_pid = 4711;"),
             ("55006", "Replikations-Slot ist aktiv", "WHERE active;"),
             ("55000", "logical decoding requires \"wal_level\" >= \"logical\"", "SET wal_level = logical"),
-            ("55000", "can no longer get changes from replication slot \"walpost\"", "docs/runbook.md"),
+            ("55000", "can no longer get changes from replication slot \"walpost\"", "pg_replication_slots"),
             ("42704", "publication \"walpost\" does not exist", "walpost setup"),
         ];
         for (code, text, part) in cases {
@@ -132,11 +139,13 @@ mod tests {
             ("cannot connect to Postgres (db:5432: Connection refused (os error 111))", "nothing listens there"),
             ("cannot connect to Postgres (/run/.s.PGSQL.5432: No such file or directory (os error 2))", "socket"),
             ("cannot connect to Postgres (db:5432: no answer within 10s)", "firewall"),
+            ("Postgres accepts the connection and does not answer", "stuck"),
             ("the server does not offer TLS, which sslmode asks for", "sslmode"),
             (
                 "no host of the URL is ... (a:1: Connection refused; b:2: it is a standby, and target_session_attrs ...)",
                 "primary",
             ),
+            ("what answers there does not speak the Postgres protocol", "something else"),
             ("TLS handshake failed: invalid peer certificate: UnknownIssuer", "sslrootcert"),
         ];
         for (text, part) in cases {

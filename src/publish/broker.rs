@@ -4,7 +4,11 @@
 //! its own, which are in the way of order. Each [`Broker`] has an inbox of its own, so that a late answer to an earlier
 //! session reaches nobody.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions, Event, PublishErrorKind, ServerAddr, StatusCode, Subscriber,
@@ -108,12 +112,16 @@ pub struct Broker {
     stream: String,
     answers: Subscriber,
     events: mpsc::Receiver<BrokerEvent>,
+    /// What the server complained about first.
+    complaint: Arc<OnceLock<String>>,
 }
 
 impl Broker {
     /// Connects, once: when the connection breaks, this value is of no more use and sends nothing more.
     pub async fn connect(options: &BrokerOptions) -> Result<Self, BrokerError> {
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        let complaint = Arc::<OnceLock<String>>::default();
+        let heard = Arc::clone(&complaint);
         let connect = log_in(tls(ConnectOptions::new(), &options.tls), &options.credentials)
             .await?
             .name("walpost")
@@ -126,9 +134,12 @@ impl Broker {
             .subscription_capacity(options.max_in_flight + SPARE_COMMANDS)
             .skip_subject_validation(true)
             .event_callback(move |event| {
-                let sender = event_sender.clone();
+                let (sender, heard) = (event_sender.clone(), Arc::clone(&heard));
                 async move {
                     if let Some(event) = told(event) {
+                        if let BrokerEvent::Complaint(text) = &event {
+                            heard.get_or_init(|| text.clone());
+                        }
                         // A full queue already holds an event that ends the session.
                         drop(sender.try_send(event));
                     }
@@ -140,7 +151,7 @@ impl Broker {
         client.set_server_pool(NO_WAY_BACK).await.map_err(|_| BrokerError::Closed)?;
         let inbox = client.new_inbox();
         let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|_| BrokerError::Closed)?;
-        Ok(Self { client, inbox, stream: options.stream.clone(), answers, events })
+        Ok(Self { client, inbox, stream: options.stream.clone(), answers, events, complaint })
     }
 
     /// Whether the connection still holds, as far as anybody knows.
@@ -167,7 +178,7 @@ impl Broker {
 
     /// What the stream is and holds, asked of its leader.
     pub fn inspector(&self) -> StreamInspector {
-        StreamInspector::new(&self.client, &self.stream)
+        StreamInspector::new(&self.client, &self.stream, Arc::clone(&self.complaint))
     }
 
     /// Hands the message to the client; its answer will name `ticket`.
@@ -296,7 +307,11 @@ impl BrokerError {
                 }
                 _ => "check that nats.url is right and that the server runs and can be reached from here",
             }),
-            _ => None,
+            Self::CredsFile { .. } => Some("check nats.creds_file, and that walpost may read the file"),
+            Self::Closed | Self::Publish(_) => {
+                Some("check that the NATS server runs, is not overloaded, and can be reached from here")
+            }
+            Self::Answer(_) => Some("nothing if it passes: walpost connects anew; otherwise report it"),
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Outcome {
 impl Outcome {
     /// JetStream's error for a message whose expected last sequence does not hold.
     const WRONG_LAST_SEQUENCE: u32 = 10071;
+    /// JetStream's error for a message whose subject another stream takes than the one that it names.
+    const ANOTHER_STREAM: u32 = 10060;
 
     /// Reads the JSON of an answer to a message that should go to `stream`.
     pub fn read(answer: &[u8], stream: &str) -> Self {
@@ -63,16 +65,30 @@ impl Outcome {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Refused { err_code: 10_002 | 10_023 | 10_028 | 10_047 | 10_077 | 10_122, .. } => {
-                Some("make room: raise the limits of the stream, the account or the server, or remove old messages")
-            }
+            Self::Refused { err_code: 10_002 | 10_023 | 10_028 | 10_047 | 10_077 | 10_122, .. } => Some(
+                "make room: raise the limits of the stream (`nats stream edit`), the account or the server, or remove old \
+                 messages (`nats stream purge --keep`)",
+            ),
             Self::Refused { err_code: Self::WRONG_LAST_SEQUENCE, .. } => {
                 Some("find out who else publishes to the subjects of the stream: walpost should be its only writer")
             }
-            Self::NoResponders => {
-                Some("see whether the stream exists and its cluster has a leader (`nats stream info`)")
+            Self::Refused { err_code: Self::ANOTHER_STREAM, .. } | Self::WrongStream { .. } => Some(
+                "another stream takes the subject (`nats stream ls --subject`): give the subjects to the stream that \
+                 nats.stream names",
+            ),
+            Self::Refused { err_code: 10_054 | 10_097, .. } => Some(
+                "nothing: the limits are read again, and what is too large for them is treated as delivery.on_poison says",
+            ),
+            Self::NoResponders | Self::Refused { code: 429 | 503, .. } => Some(
+                "see whether the stream exists, and its cluster has a leader and keeps up (`nats stream info`, `nats server \
+                 report jetstream`)",
+            ),
+            Self::Refused { .. } => {
+                Some("see what `nats stream info` and the log of nats-server say to the broker's words")
             }
-            _ => None,
+            Self::Duplicate { .. } | Self::Unclear | Self::Stored { .. } => {
+                Some("nothing: the stream is read again, and tells what it holds")
+            }
         }
     }
 

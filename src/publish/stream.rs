@@ -5,7 +5,10 @@
 
 mod orphans;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_nats::{
     Client,
@@ -105,11 +108,13 @@ pub enum StreamProblem {
 pub struct StreamInspector {
     jetstream: Context,
     name: String,
+    /// What the server complained about first.
+    complaint: Arc<OnceLock<String>>,
 }
 
 impl StreamInspector {
-    pub(super) fn new(client: &Client, name: &str) -> Self {
-        Self { jetstream: jetstream::new(client.clone()), name: name.to_owned() }
+    pub(super) fn new(client: &Client, name: &str, complaint: Arc<OnceLock<String>>) -> Self {
+        Self { jetstream: jetstream::new(client.clone()), name: name.to_owned(), complaint }
     }
 
     /// What keeps the stream from being used as planned; empty if nothing does.
@@ -131,7 +136,10 @@ impl StreamInspector {
             return Ok(false);
         }
         let created = Box::pin(self.jetstream.create_stream(plan.config())).await;
-        created.map_err(|error| StreamError::Create(error.to_string()))?;
+        created.map_err(|error| match self.complaint.get() {
+            Some(complaint) => StreamError::Refused(complaint.clone()),
+            None => StreamError::Create(error.to_string()),
+        })?;
         Ok(true)
     }
 
@@ -151,7 +159,7 @@ impl StreamInspector {
                 Ok(message) => message,
                 // It may have been ours.
                 Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => break,
-                Err(error) => return Err(StreamError::Request(error.to_string())),
+                Err(error) => return Err(self.unanswered(&error)),
             };
             if let Some(header) = message.headers.get(POSITION_HEADER) {
                 let position = header.as_str().parse().map_err(|source| StreamError::Position { sequence, source })?;
@@ -183,8 +191,16 @@ impl StreamInspector {
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(said) if said.error_code().0 == STREAM_NOT_FOUND => Ok(None),
                 GetStreamErrorKind::Request if is_without_jetstream(&error) => Err(StreamError::NoJetStream),
-                _ => Err(StreamError::Request(error.to_string())),
+                _ => Err(self.unanswered(&error)),
             },
+        }
+    }
+
+    /// A question that failed; mostly the server has said why if it may not be asked.
+    fn unanswered(&self, error: &dyn std::error::Error) -> StreamError {
+        match self.complaint.get() {
+            Some(complaint) => StreamError::Refused(complaint.clone()),
+            None => StreamError::Request(error.to_string()),
         }
     }
 }
@@ -258,6 +274,9 @@ pub enum StreamError {
     /// JetStream's API failed.
     #[error("JetStream does not answer: {0}")]
     Request(String),
+    /// NATS does not let us ask: a question without a permission gets no answer, only a complaint beside it.
+    #[error("NATS complains: {0}")]
+    Refused(String),
     /// The server runs without JetStream, or the account has none.
     #[error("the NATS server offers no JetStream to this account")]
     NoJetStream,
@@ -281,6 +300,11 @@ pub enum StreamError {
 }
 
 impl StreamError {
+    /// What to do about a permission that is missing.
+    pub const RIGHTS: &'static str = "give the NATS user the permission that NATS names: to publish to the events' subjects, \
+                                      to $JS.API.STREAM.INFO.<stream> and $JS.API.STREAM.MSG.GET.<stream> (for setup also \
+                                      to $JS.API.STREAM.CREATE.<stream>), and to subscribe to _INBOX.>";
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -291,7 +315,17 @@ impl StreamError {
                 Some("walpost must be the only writer of its stream: give it one of its own under [nats] stream")
             }
             Self::Position { .. } => Some("run the version of walpost that wrote the stream, or a later one"),
-            Self::Problem(_) | Self::Request(_) | Self::Create(_) => None,
+            Self::Refused(_) => Some(Self::RIGHTS),
+            Self::Request(_) => Some(
+                "see whether the cluster has a leader and keeps up (`nats server report jetstream`), and whether the NATS \
+                 user may publish to $JS.API.STREAM.INFO.<stream> and $JS.API.STREAM.MSG.GET.<stream> and subscribe to \
+                 _INBOX.>",
+            ),
+            Self::Create(_) => Some(
+                "let the NATS user publish to $JS.API.STREAM.CREATE.<stream>, or create the stream with the settings that \
+                 `walpost setup --dry-run` prints",
+            ),
+            Self::Problem(_) => None,
         }
     }
 }

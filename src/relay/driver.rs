@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     lsn::Lsn,
-    publish::{Answer, Broker, BrokerError, BrokerEvent, Notice, SizeLimits},
+    publish::{Answer, Broker, BrokerError, BrokerEvent, Notice, SizeLimits, StreamError},
     replication::{Frame, ReplicationError, ReplicationStream},
 };
 
@@ -359,17 +359,13 @@ impl SessionError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Stop(StopReason::Refused { outcome, .. }) => outcome.hint(),
-            Self::Stop(StopReason::Forgotten { .. }) => {
-                Some("set delivery.hold_back above the broker's sync_interval, so that the log can make it whole again")
-            }
-            Self::Complaint(_) => {
-                Some("see in the complaint which subject the NATS user may not use, and give it that permission")
-            }
-            Self::Disconnected { .. } | Self::NoAnswer { .. } | Self::BrokerLeaves => {
+            Self::Stop(reason) => reason.hint(),
+            Self::Complaint(_) => Some(StreamError::RIGHTS),
+            Self::Disconnected { .. } | Self::NoAnswer { .. } | Self::BrokerLeaves | Self::AnswersLost => {
                 Some("check that the NATS server runs, is not overloaded, and can be reached from here")
             }
-            _ => None,
+            Self::SilentPostgres => Some("check that the Postgres server and the network to it are well"),
+            Self::Replication(_) | Self::Broker(_) | Self::Intake(_) => None,
         }
     }
 

@@ -167,6 +167,23 @@ pub enum LogFault {
     TooManyRows,
 }
 
+impl StopReason {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { outcome, .. } => outcome.hint(),
+            Self::OutOfPlace { .. } | Self::UnknownAck { .. } => Some(
+                "nothing if it passes: the stream is read again; if it does not, see who else writes to the stream",
+            ),
+            Self::Forgotten { .. } => {
+                Some("set delivery.hold_back above the broker's sync_interval, so that the log can make it whole again")
+            }
+            Self::Overtaken { .. } => Some("nothing: this one stands by from now on"),
+            Self::Log(_) => Some("report it with the versions of walpost and Postgres"),
+        }
+    }
+}
+
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -229,9 +229,16 @@ impl IntakeError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
+            // What was made after the start is found when walpost looks again.
+            Self::Bind(error) if error.unknown_types().next().is_some() => {
+                Some(format!("nothing if the type is new: walpost looks again; otherwise {}", error.hint()))
+            }
             Self::Bind(error) => Some(error.hint()),
             Self::Halt(halt) => halt.hint(),
-            Self::Decode(_) | Self::NotAnInsert | Self::UnknownRelation(_) | Self::Stop(_) => None,
+            Self::Stop(reason) => reason.hint().map(str::to_owned),
+            Self::Decode(_) | Self::NotAnInsert | Self::UnknownRelation(_) => {
+                Some("report it with the versions of walpost and Postgres".to_owned())
+            }
         }
     }
 }

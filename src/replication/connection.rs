@@ -254,6 +254,27 @@ impl ReplicationError {
             _ => None,
         }
     }
+
+    /// What to do about it, where more is known than the server's SQLSTATE tells.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::PublicationSkipped(_) => Some(
+                "the rows of that time are in the table, not in the log that the slot can read: create the publication, drop \
+                 the slot, run `walpost setup`, and insert these rows again",
+            ),
+            Self::NoPassword => Some("set postgres.password or postgres.password_file"),
+            Self::AuthenticationMethod(_) => {
+                Some("let the role log in with scram-sha-256 (or md5, password) in the server's pg_hba.conf")
+            }
+            Self::Closed | Self::Io(_) => {
+                Some("see in the server's log why the connection ended, and check the network to it")
+            }
+            Self::Frame(_) | Self::Position(_) | Self::Timeline(_) | Self::Unexpected(_) => {
+                Some("connect to Postgres itself, without a pooler; if that does not help, report it with the versions")
+            }
+            Self::Connect(_) | Self::NoAnswer | Self::Server(_) => None,
+        }
+    }
 }
 
 impl Refuses for ReplicationError {

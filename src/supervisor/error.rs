@@ -64,15 +64,18 @@ impl RunError {
         match self {
             Self::Sql(error) => explain(error.sqlstate(), &error.to_string()),
             Self::Replication(error) | Self::Session(SessionError::Replication(error)) => {
-                explain(error.sqlstate(), &error.to_string())
+                error.hint().map(str::to_owned).or_else(|| explain(error.sqlstate(), &error.to_string()))
             }
             Self::Session(SessionError::Intake(error)) => error.hint(),
             Self::Resume(error) => Some(error.remedy().to_owned()),
             Self::Orphans(error) => Some(error.remedy().to_owned()),
             Self::Broker(error) | Self::Session(SessionError::Broker(error)) => error.hint().map(str::to_owned),
+            Self::JetStream(StreamError::Problem(problem)) => Some(Problem::Stream(problem.clone()).remedy()),
             Self::JetStream(error) => error.hint().map(str::to_owned),
             Self::Session(error) => error.hint().map(str::to_owned),
-            Self::NotReady(_) | Self::Message(_) | Self::SqlSessionEnded => None,
+            Self::SqlSessionEnded => Some("nothing if it passes: walpost connects anew".to_owned()),
+            Self::Message(_) => Some("choose another name as nats.stream".to_owned()),
+            Self::NotReady(problems) => Some(problems.iter().map(Problem::remedy).collect::<Vec<_>>().join("; ")),
         }
     }
 }

@@ -105,7 +105,7 @@ fn of_outcome(outcome: &Outcome) -> Verdict {
     }
 }
 
-fn of_sql(error: &SqlError) -> Verdict {
+pub(crate) fn of_sql(error: &SqlError) -> Verdict {
     match error {
         SqlError::Connect(error) => of_connect(error),
         SqlError::NoAnswer => (Code::POSTGRES_UNREACHABLE, Retry),
@@ -131,15 +131,11 @@ fn of_replication(error: &ReplicationError) -> Verdict {
 
 fn of_connect(error: &ConnectError) -> Verdict {
     match error {
-        ConnectError::Tls(_) | ConnectError::NoTls | ConnectError::Name(_) | ConnectError::Handshake(_) => {
-            (Code::POSTGRES_TLS, Retry)
-        }
+        error if error.is_about_tls() => (Code::POSTGRES_TLS, Retry),
         ConnectError::NotPostgres => (Code::POSTGRES_NONSENSE, Retry),
         // A failover is under way, or not yet done by whoever decides it.
         ConnectError::NoneFit(_) | ConnectError::Misfit(_) => (Code::POSTGRES_NOT_PRIMARY, Retry),
-        ConnectError::NoHost(_) | ConnectError::Resolve { .. } | ConnectError::Io(_) => {
-            (Code::POSTGRES_UNREACHABLE, Retry)
-        }
+        _ => (Code::POSTGRES_UNREACHABLE, Retry),
     }
 }
 
@@ -169,7 +165,7 @@ fn of_problems(problems: &[Problem]) -> Verdict {
     if verdicts().all(|(_, policy)| policy == Retry) { (code, Retry) } else { (code, Stop) }
 }
 
-fn of_problem(problem: &Problem) -> Verdict {
+pub(crate) fn of_problem(problem: &Problem) -> Verdict {
     match problem {
         // A failover is under way, or a connection of ours is still counted.
         Problem::InRecovery => (Code::POSTGRES_NOT_PRIMARY, Retry),
@@ -206,7 +202,7 @@ fn of_stream_problem(problem: &StreamProblem) -> Verdict {
     }
 }
 
-fn of_broker(error: &BrokerError) -> Verdict {
+pub(crate) fn of_broker(error: &BrokerError) -> Verdict {
     use async_nats::ConnectErrorKind::{Authentication, AuthorizationViolation, Tls};
     match error {
         // Files and passwords are read again with each attempt: they may be changed meanwhile.
@@ -221,9 +217,10 @@ fn of_broker(error: &BrokerError) -> Verdict {
     }
 }
 
-fn of_stream(error: &StreamError) -> Verdict {
+pub(crate) fn of_stream(error: &StreamError) -> Verdict {
     match error {
         StreamError::Problem(problem) => of_stream_problem(problem),
+        StreamError::Refused(_) => (Code::NATS_REFUSED, Retry),
         StreamError::Request(_) | StreamError::Create(_) => (Code::STREAM_SILENT, Retry),
         // So it looks while a server starts; if it lasts, the code tells.
         StreamError::NoJetStream => (Code::NATS_WITHOUT_JETSTREAM, Retry),

@@ -8,8 +8,9 @@ mod queue;
 
 use std::{io, sync::Arc};
 
+use serde_json::Value;
 use tracing::{
-    Event, Subscriber,
+    Event, Level, Subscriber,
     span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt};
@@ -30,7 +31,17 @@ pub fn install(log: &Log, terminal: Terminal) -> Result<LogGuard, LogError> {
     let lines = Lines { style, queue: Arc::clone(&queue) };
     let subscriber = tracing_subscriber::registry().with(log.level.filter()).with(lines);
     subscriber.try_init().map_err(|_| LogError::Taken)?;
-    Ok(LogGuard(queue))
+    Ok(LogGuard { queue, style })
+}
+
+/// A line like those of a JSON log, for what ends the process; whoever writes it waits until it is written.
+pub fn last_line(message: &'static str, fields: impl IntoIterator<Item = (&'static str, Value)>) -> String {
+    let mut all = Fields::default();
+    all.set("message", message.into());
+    for (name, value) in fields {
+        all.set(name, value);
+    }
+    Line::new(jiff::Timestamp::now(), Level::ERROR, "walpost", all).render(Style::Json)
 }
 
 /// What standard error is.
@@ -45,18 +56,26 @@ pub struct Terminal {
 /// Keeps the log going.
 #[derive(Debug)]
 #[must_use = "the last lines are lost without it"]
-pub struct LogGuard(Arc<Queue>);
+pub struct LogGuard {
+    queue: Arc<Queue>,
+    style: Style,
+}
 
 impl LogGuard {
     /// How many lines were dropped because their reader was too slow.
     pub fn dropped_lines(&self) -> u64 {
-        self.0.dropped()
+        self.queue.dropped()
+    }
+
+    /// Whether each line is a JSON object.
+    pub fn is_json(&self) -> bool {
+        self.style == Style::Json
     }
 }
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        self.0.flush();
+        self.queue.flush();
     }
 }
 
@@ -116,8 +135,6 @@ mod tests {
         io::Write,
         sync::{Mutex, PoisonError},
     };
-
-    use serde_json::Value;
 
     use super::*;
 

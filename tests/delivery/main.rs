@@ -21,5 +21,6 @@ mod secrets;
 mod shared;
 mod survives;
 mod takeover;
+mod told;
 
 use support::{chance, daemon, load, stream, supervised, wait, witness, workload, world};

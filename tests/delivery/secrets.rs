@@ -35,7 +35,7 @@ async fn no_password_and_nothing_of_a_row_is_logged_at_any_level() {
     client.batch_execute("ALTER TABLE outbox DROP aggregate_type").await.unwrap();
     client.batch_execute(&event.replace("aggregate_type, ", "").replace("'order', ", "")).await.unwrap();
     assert_eq!(daemon.ended().await, 1);
-    assert!(daemon.log().contains("error: cannot deliver"), "{}", daemon.log());
+    assert!(daemon.log().contains("\"error\":\"cannot deliver: "), "{}", daemon.log());
     assert!(daemon.log().contains("\"level\":\"TRACE\""), "{}", daemon.log());
     said.push(daemon.log());
     for text in said {

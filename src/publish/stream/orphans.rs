@@ -39,7 +39,7 @@ impl StreamInspector {
                     orphans.is_cut = true;
                     break;
                 }
-                Err(error) => return Err(StreamError::Request(error.to_string())),
+                Err(error) => return Err(self.unanswered(&error)),
             };
             let Some(header) = message.headers.get(POSITION_HEADER) else {
                 foreign += 1;

@@ -29,7 +29,7 @@ async fn with_halt_the_line_stops_at_the_event_and_goes_on_once_dead_letters_are
     let seen = witness.all(&client).await;
     let reader = Reader::connect(&broker.url(), "OUTBOX").await;
 
-    let halting = settings.clone().with("DELIVERY_ON_POISON", "halt");
+    let halting = settings.clone().with("DELIVERY_ON_POISON", "halt").with("LOG_FORMAT", "pretty");
     for _ in 0..3 {
         let answer = halting.run(&["run"]).await;
         assert_eq!(answer.code, Some(1), "{}", answer.stderr);
@@ -65,7 +65,7 @@ async fn a_message_that_is_too_large_is_told_with_the_way_to_let_it_through() {
     let sql = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
                SELECT gen_random_uuid(), 'order', '1', 'placed', to_jsonb(repeat('x', 1100000))";
     connect(&url).await.batch_execute(sql).await.unwrap();
-    let answer = settings.run(&["run"]).await;
+    let answer = settings.clone().with("LOG_FORMAT", "pretty").run(&["run"]).await;
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
     assert!(answer.stderr.contains("bytes and the NATS server takes 1048576 (its max_payload)"), "{}", answer.stderr);
     let hint = "\nhint: to let it through, raise max_payload of the NATS server (and max_msg_size of the stream, if it \
@@ -83,10 +83,10 @@ async fn a_stream_that_takes_no_dead_letters_is_told_before_anything_is_delivere
     // What can be created is created, and the rest is told.
     let answer = settings.run(&["setup"]).await;
     println!("{}{}", answer.stdout, answer.stderr);
-    let answer = settings.run(&["run"]).await;
+    let answer = settings.clone().with("LOG_FORMAT", "pretty").run(&["run"]).await;
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
     for line in [
-        "  stream \"OUTBOX\" does not take subject \"outbox_dlq.>\"\n",
+        "  WP0502 stream \"OUTBOX\" does not take subject \"outbox_dlq.>\"\n",
         "    hint: add \"outbox_dlq.>\" to the subjects of the stream, for example with `nats stream edit OUTBOX`\n",
     ] {
         assert!(answer.stderr.contains(line), "{}", answer.stderr);

@@ -170,7 +170,7 @@ async fn a_broker_that_takes_not_even_a_dead_letter_stops_the_line_and_is_told_h
     let mut world = World::begin("poison_tiny", NatsOptions::default()).await;
     world.record([SMALL, SMALL]).await;
     world.broker.reload(|options| options.max_payload(300)).await.unwrap();
-    let answer = world.settings.run(&["run"]).await;
+    let answer = world.settings.clone().with("LOG_FORMAT", "pretty").run(&["run"]).await;
     assert_eq!(answer.code, Some(1), "{}", answer.stderr);
     assert!(answer.stderr.contains("and neither can its dead letter: the message has"), "{}", answer.stderr);
     assert!(answer.stderr.contains("\nhint: raise max_payload of the NATS server"), "{}", answer.stderr);

@@ -1,0 +1,165 @@
+//! What walpost says while something keeps it from delivering, and what it ends with: the code, the cause, what to do.
+
+use async_nats::jetstream;
+use serde_json::{Value, json};
+use walpost::sandbox::servers::{NatsOptions, PrivateNats};
+
+use crate::{
+    daemon::{Daemon, Settings},
+    stream::Reader,
+    wait,
+    world::{connect, database, nats, newest},
+};
+
+/// One event.
+const EVENT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
+                     VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
+
+struct World {
+    client: tokio_postgres::Client,
+    reader: Reader,
+    settings: Settings,
+    daemon: Daemon,
+}
+
+impl World {
+    /// A database and a slot of this name, a stream, and a process that leads. Setup and test use the broker at
+    /// `everything`.
+    async fn begin(name: &str, everything: &str, nats_url: &str) -> Self {
+        let url = database(newest().await, name).await;
+        let settings = Settings::new(&url, everything).with("POSTGRES_SLOT", name);
+        settings.set_up().await;
+        let settings = settings.with("NATS_URL", nats_url);
+        let (client, reader) = (connect(&url).await, Reader::connect(everything, "OUTBOX").await);
+        let daemon = settings.lead().await;
+        Self { client, reader, settings, daemon }
+    }
+
+    async fn commit(&self, sql: &str) {
+        self.client.batch_execute(sql).await.unwrap();
+    }
+
+    /// Waits until it says that this keeps it from delivering, with these words in cause and action.
+    async fn until_told(&self, code: &str, cause: &str, action: &str) {
+        let has =
+            |trouble: &Value, name: &str, part: &str| trouble[name].as_str().is_some_and(|text| text.contains(part));
+        let trouble = wait::some(&format!("walpost says {code}, {cause}"), async || {
+            let trouble = self.daemon.status().await?["trouble"].clone();
+            (trouble["code"] == code && has(&trouble, "cause", cause)).then_some(trouble)
+        });
+        let trouble = trouble.await;
+        println!("{trouble}");
+        assert!(has(&trouble, "action", action), "{trouble}");
+        let ready = self.daemon.get("/ready").await.unwrap();
+        println!("{}", ready.body);
+        assert!(ready.body.contains(code) && ready.body.contains("(try: "), "{}", ready.body);
+        let log = self.daemon.log();
+        assert!(log.contains(&format!("\"code\":\"{code}\"")) && log.contains("not delivering; trying again"), "{log}");
+    }
+
+    /// Waits until it has ended, with this code, and gives its last words.
+    async fn ended_with(&mut self, code: &str) -> Value {
+        assert_eq!(self.daemon.ended().await, 1);
+        let log = self.daemon.log();
+        let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        println!("{last}");
+        assert_eq!((&last["level"], &last["code"]), (&"ERROR".into(), &code.into()), "{log}");
+        assert_eq!(last["see"], json!([format!("docs/reference/errors/{code}.md")]), "{log}");
+        last
+    }
+
+    /// Waits until the stream holds so many messages and nothing is wrong, and ends.
+    async fn end_after(self, messages: u64) {
+        wait::until("all events are stored", async || self.reader.last_sequence().await == messages).await;
+        self.daemon.until_phase("leading").await;
+        assert_eq!(self.daemon.terminate().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_full_stream_is_waited_out_and_told_with_the_brokers_words() {
+    let broker = nats().await;
+    let world = World::begin("told_full", &broker.url(), &broker.url()).await;
+    world.reader.update(|config| config.max_messages = 2).await;
+    for _ in 0..3 {
+        world.commit(EVENT).await;
+    }
+    world.until_told("WP0503", "JetStream error 10077: maximum messages exceeded", "make room: raise the limits").await;
+    assert_eq!(world.reader.last_sequence().await, 2);
+    world.reader.update(|config| config.max_messages = -1).await;
+    world.end_after(3).await;
+}
+
+/// Two users: one for everything, and one who may publish only this.
+fn users(publish: &[&str]) -> Value {
+    let rights = json!({ "publish": publish, "subscribe": ["_INBOX.>"] });
+    json!({ "users": [
+        { "user": "all", "password": "p" },
+        { "user": "app", "password": "p", "permissions": rights },
+    ] })
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_is_told_with_the_subject_and_waited_for() {
+    let all = ["outbox.>", "outbox_dlq.>", "$JS.API.STREAM.INFO.OUTBOX", "$JS.API.STREAM.MSG.GET.OUTBOX"];
+    let options = NatsOptions::default().extra("authorization", users(&all)).extra("no_auth_user", json!("all"));
+    let mut broker = PrivateNats::start(options).await.unwrap();
+    let limited = broker.url().replace("nats://", "nats://app:p@");
+    let world = World::begin("told_rights", &broker.url(), &limited).await;
+    world.commit(EVENT).await;
+    wait::until("the event is stored", async || world.reader.last_sequence().await == 1).await;
+
+    broker.reload(|options| options.extra("authorization", users(&all[1..]))).await.unwrap();
+    world.commit(EVENT).await;
+    world
+        .until_told("WP0402", "Permissions Violation for Publish to \"outbox.order.placed\"", "give the NATS user")
+        .await;
+    broker.reload(|options| options.extra("authorization", users(&all[..2]))).await.unwrap();
+    world.until_told("WP0402", "Permissions Violation for Publish to \"$JS.API.STREAM", "give the NATS user").await;
+    broker.reload(|options| options.extra("authorization", users(&all))).await.unwrap();
+    world.end_after(2).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_deleted_ends_it() {
+    let broker = nats().await;
+    let mut world = World::begin("told_deleted", &broker.url(), &broker.url()).await;
+    world.commit(EVENT).await;
+    wait::until("the event is stored", async || world.reader.last_sequence().await == 1).await;
+    let client = async_nats::connect(broker.url()).await.unwrap();
+    jetstream::new(client).delete_stream("OUTBOX").await.unwrap();
+    world.commit(EVENT).await;
+    let last = world.ended_with("WP0501").await;
+    assert_eq!(last["problems"][0]["error"], "stream \"OUTBOX\" does not exist");
+    assert_eq!(last["action"], "run `walpost setup`, which creates it");
+}
+
+#[tokio::test]
+async fn rows_from_a_time_without_the_publication_end_it_and_the_way_on_is_told() {
+    let broker = nats().await;
+    let mut world = World::begin("told_gap", &broker.url(), &broker.url()).await;
+    world.commit("DROP PUBLICATION walpost").await;
+    world.commit(EVENT).await;
+    let last = world.ended_with("WP0202").await;
+    assert!(last["action"].as_str().unwrap().contains("drop the slot, run `walpost setup`"), "{last}");
+    // Making it again does not help, and the next one says the same.
+    world.settings.set_up().await;
+    let answer = world.settings.run(&["run"]).await;
+    let last: Value = serde_json::from_str(answer.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((answer.code, &last["code"]), (Some(1), &"WP0202".into()), "{}", answer.stderr);
+    assert!(last["action"].as_str().unwrap().contains("drop the slot, run `walpost setup`"), "{last}");
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_answer_is_told() {
+    let broker = nats().await;
+    let mut world = World::begin("told_silent", &broker.url(), &broker.url()).await;
+    world.daemon.kill().await;
+    world.settings = world.settings.clone().with("DELIVERY_PUBLISH_TIMEOUT", "200ms");
+    world.daemon = world.settings.lead().await;
+    broker.pause().await.unwrap();
+    world.commit(EVENT).await;
+    world.until_told("WP0504", "NATS did not answer for 200ms", "check that the NATS server runs").await;
+    broker.resume().unwrap();
+    world.end_after(1).await;
+}
