@@ -27,10 +27,10 @@ async fn the_primary_from_before_the_failover_is_refused_when_it_comes_back() {
         pair.primary.restart().await.unwrap();
         Pair::record(&pair.primary, 10).await;
         let settings = pair.settings.clone().with("POSTGRES_URL", &url(&[&pair.primary]));
-        let answer = settings.run(&["run"]).await;
+        let answer = settings.with("LOG_FORMAT", "pretty").run(&["run"]).await;
         assert_eq!(answer.code, Some(1), "{}", answer.stderr);
         let lines = [
-            "error: the stream was written on timeline 2, which the server's timeline 1 does not continue\n",
+            "error: WP0703 the stream was written on timeline 2, which the server's timeline 1 does not continue\n",
             "hint: this looks like a primary from before a failover: let postgres.url lead to the one after it",
         ];
         assert!(lines.iter().all(|line| answer.stderr.contains(line)), "{}", answer.stderr);
@@ -60,10 +60,10 @@ async fn an_old_copy_of_the_database_is_refused() {
         std::fs::rename(&copy, &data).unwrap();
         pair.primary.restart().await.unwrap();
 
-        let answer = pair.settings.run(&["run"]).await;
+        let answer = pair.settings.clone().with("LOG_FORMAT", "pretty").run(&["run"]).await;
         assert_eq!(answer.code, Some(1), "{}", answer.stderr);
         let lines = [
-            "error: the stream has seen the log up to ",
+            "error: WP0705 the stream has seen the log up to ",
             "hint: this looks like an old copy of the database: let postgres.url lead to the right one",
         ];
         assert!(lines.iter().all(|line| answer.stderr.contains(line)), "{}", answer.stderr);
