@@ -5,6 +5,8 @@
 //! session reaches nobody.
 
 use std::{
+    error::Error as _,
+    io,
     path::PathBuf,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -277,7 +279,7 @@ pub enum BrokerError {
         /// The file.
         path: String,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// No connection.
     #[error("cannot connect to NATS: {0}")]
@@ -294,17 +296,24 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    /// Whether the connection was there, and encryption was not. The client calls most of that an error of the socket.
+    pub fn is_about_tls(&self) -> bool {
+        let Self::Connect(error) = self else { return false };
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).and_then(io::Error::get_ref);
+        error.kind() == ConnectErrorKind::Tls || cause.is_some_and(|cause| cause.is::<rustls::Error>())
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            error if error.is_about_tls() => {
+                Some("check tls_ca, tls_cert and tls_key under [nats], and the name in the certificate")
+            }
             Self::Connect(error) => Some(match error.kind() {
                 ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
                     "NATS refuses the login: check creds_file, nkey, user, password or token under [nats]"
                 }
                 ConnectErrorKind::Dns => "the host name of nats.url is unknown: check its spelling and the resolver",
-                ConnectErrorKind::Tls => {
-                    "check tls_ca, tls_cert and tls_key under [nats], and the name in the certificate"
-                }
                 _ => "check that nats.url is right and that the server runs and can be reached from here",
             }),
             Self::CredsFile { .. } => Some("check nats.creds_file, and that walpost may read the file"),

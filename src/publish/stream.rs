@@ -27,6 +27,8 @@ use crate::position::{Position, PositionError};
 pub(super) const POSITION_HEADER: &str = "Walpost-Position";
 /// JetStream's error for a stream that does not exist.
 const STREAM_NOT_FOUND: u64 = 10059;
+/// JetStream's errors for an account or a server without it.
+const NOT_ENABLED: [u64; 2] = [10039, 10076];
 /// How many messages of others behind our last one are passed over. Whoever writes more than that between two of our
 /// messages shares the stream for good.
 const MAX_FOREIGN: u64 = 1000;
@@ -190,6 +192,9 @@ impl StreamInspector {
             Ok(stream) => Ok(Some(stream)),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(said) if said.error_code().0 == STREAM_NOT_FOUND => Ok(None),
+                GetStreamErrorKind::JetStream(said) if NOT_ENABLED.contains(&said.error_code().0) => {
+                    Err(StreamError::NoJetStream)
+                }
                 GetStreamErrorKind::Request if is_without_jetstream(&error) => Err(StreamError::NoJetStream),
                 _ => Err(self.unanswered(&error)),
             },

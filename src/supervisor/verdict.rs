@@ -203,13 +203,13 @@ fn of_stream_problem(problem: &StreamProblem) -> Verdict {
 }
 
 pub(crate) fn of_broker(error: &BrokerError) -> Verdict {
-    use async_nats::ConnectErrorKind::{Authentication, AuthorizationViolation, Tls};
+    use async_nats::ConnectErrorKind::{Authentication, AuthorizationViolation};
     match error {
         // Files and passwords are read again with each attempt: they may be changed meanwhile.
         BrokerError::CredsFile { .. } => (Code::NATS_REFUSED, Retry),
+        error if error.is_about_tls() => (Code::NATS_TLS, Retry),
         BrokerError::Connect(error) => match error.kind() {
             Authentication | AuthorizationViolation => (Code::NATS_REFUSED, Retry),
-            Tls => (Code::NATS_TLS, Retry),
             _ => (Code::NATS_UNREACHABLE, Retry),
         },
         BrokerError::Closed | BrokerError::Publish(_) => (Code::NATS_UNREACHABLE, Retry),

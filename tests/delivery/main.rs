@@ -17,6 +17,7 @@ mod killed;
 mod large;
 mod other_tables;
 mod poison;
+mod refused;
 mod secrets;
 mod shared;
 mod survives;
