@@ -73,7 +73,7 @@ fn explain_connection(text: &str) -> Option<&'static str> {
     if has(&["cannot be resolved", "failed to lookup", "name or service not known", "nodename nor servname"]) {
         return Some("the host name is unknown here: check postgres.url and this machine's DNS");
     }
-    if has(&["target_session_attrs"]) {
+    if has(&["target_session_attrs", "no host of the url"]) {
         return Some(
             "walpost needs the primary: wait for the failover to end, or check the hosts and target_session_attrs in \
              postgres.url",

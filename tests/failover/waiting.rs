@@ -1,6 +1,9 @@
 //! Servers that take no writes at the moment: walpost waits, and says why.
 
-use crate::{pair::Pair, world::versions};
+use crate::{
+    pair::{Pair, ids, url},
+    world::{connect, versions},
+};
 
 #[tokio::test]
 async fn a_primary_that_becomes_read_only_is_waited_for() {
@@ -44,5 +47,31 @@ async fn a_standby_alone_is_waited_for_until_it_is_promoted_over_restarts_of_it(
         Pair::record(&pair.standby, 3).await;
         pair.until_stored(6).await;
         assert_eq!(daemon.terminate().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_primary_that_freezes_is_left_and_what_it_commits_when_it_wakes_is_not_published() {
+    for binaries in versions() {
+        let mut pair = Pair::begin(binaries).await;
+        let url = url(&[&pair.primary, &pair.standby]) + "?connect_timeout=2";
+        let daemon = pair.settings.clone().with("POSTGRES_URL", &url).lead().await;
+        Pair::record(&pair.primary, 3).await;
+        pair.until_stored(3).await;
+        pair.until_followed().await;
+        let before = pair.committed_before().await;
+        pair.primary.pause().await.unwrap();
+        let witness = pair.promote(&daemon).await;
+        Pair::record(&pair.standby, 3).await;
+        pair.until_stored(6).await;
+        pair.primary.resume().unwrap();
+        Pair::record(&pair.primary, 3).await;
+        Pair::record(&pair.standby, 3).await;
+        let after = witness.all(&connect(&pair.standby.url()).await).await;
+        let committed = [ids(&before), ids(&after)].concat();
+        pair.until_stored(committed.len()).await;
+        assert_eq!(pair.stored_ids().await, committed, "{}", daemon.log());
+        assert_eq!(daemon.terminate().await, 0);
+        pair.stop_primary().await;
     }
 }
