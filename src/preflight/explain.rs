@@ -70,14 +70,14 @@ fn explain_unready(text: &str) -> &'static str {
 fn explain_connection(text: &str) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    if has(&["cannot be resolved", "failed to lookup", "name or service not known", "nodename nor servname"]) {
-        return Some("the host name is unknown here: check postgres.url and this machine's DNS");
-    }
     if has(&["target_session_attrs", "no host of the url"]) {
         return Some(
             "walpost needs the primary: wait for the failover to end, or check the hosts and target_session_attrs in \
              postgres.url",
         );
+    }
+    if has(&["cannot be resolved", "failed to lookup", "name or service not known", "nodename nor servname"]) {
+        return Some("the host name is unknown here: check postgres.url and this machine's DNS");
     }
     if has(&["connection refused"]) {
         return Some(
@@ -142,7 +142,8 @@ mod tests {
             ("Postgres accepts the connection and does not answer", "stuck"),
             ("the server does not offer TLS, which sslmode asks for", "sslmode"),
             (
-                "no host of the URL is ... (a:1: Connection refused; b:2: it is a standby, and target_session_attrs ...)",
+                "no host of the URL is a primary that lets us in (a:1: the host name cannot be resolved; b:2: Postgres: the \
+                 database system is starting up (SQLSTATE 57P03))",
                 "primary",
             ),
             ("what answers there does not speak the Postgres protocol", "something else"),
