@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools tools-all build demo test check bench clean
+.PHONY: help tools tools-all build demo test torture crash-points check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,14 @@ demo: tools ## run the whole path on private servers: 5000 events and a verdict
 
 test: tools ## run all tests
 	$(CARGO) test --locked
+
+torture: tools ## let everything fail for MINUTES (10), with a SEED, on a version of PG and NATS, with 1 or 3 REPLICAS
+	WALPOST_TEST_SEED=$(or $(SEED),$(shell date +%s)) WALPOST_TORTURE_MINUTES=$(or $(MINUTES),10) WALPOST_TORTURE_PG=$(PG) \
+	WALPOST_TORTURE_NATS=$(NATS) WALPOST_TORTURE_REPLICAS=$(or $(REPLICAS),1) \
+	$(CARGO) test --locked --test torture -- --nocapture whatever_fails
+
+crash-points: tools ## kill it after its first message, after its second, and so on through a whole life
+	WALPOST_TORTURE_CRASH_POINTS=1 $(CARGO) test --locked --test torture -- --nocapture a_crash_after
 
 check: ## check format, lints and documentation
 	$(CARGO) fmt --check

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use async_nats::jetstream::{
-    self, Context,
-    stream::{Config, Stream},
+use async_nats::{
+    ConnectOptions,
+    jetstream::{
+        self, Context,
+        stream::{Config, Stream},
+    },
 };
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -34,7 +37,13 @@ pub(crate) struct Stored {
 impl Reader {
     /// The stream of this name.
     pub(crate) async fn connect(url: &str, name: &str) -> Self {
-        let client = async_nats::ConnectOptions::new().retry_on_initial_connect().connect(url).await.unwrap();
+        Self::enter(ConnectOptions::new(), url, name).await
+    }
+
+    /// The stream of this name on servers (addresses with commas between) that are entered in this way.
+    pub(crate) async fn enter(options: ConnectOptions, urls: &str, name: &str) -> Self {
+        let urls: Vec<&str> = urls.split(',').collect();
+        let client = Box::pin(options.retry_on_initial_connect().connect(&urls[..])).await.unwrap();
         Self { jetstream: jetstream::new(client), name: name.to_owned() }
     }
 
@@ -49,6 +58,14 @@ impl Reader {
         let mut config = self.stream().await.cached_info().config.clone();
         change(&mut config);
         Box::pin(self.jetstream.update_stream(config)).await.unwrap();
+    }
+
+    /// Changes the stream's settings if its leader answers; whether it did.
+    pub(crate) async fn try_update(&self, change: impl FnOnce(&mut Config)) -> bool {
+        let Ok(stream) = Box::pin(self.jetstream.get_stream(&self.name)).await else { return false };
+        let mut config = stream.cached_info().config.clone();
+        change(&mut config);
+        Box::pin(self.jetstream.update_stream(config)).await.is_ok()
     }
 
     /// The sequence of the last message; 0 without one.

@@ -1,0 +1,134 @@
+//! The faults of the servers and of the database, carried out.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use walpost::sandbox::servers::StopMode;
+
+use super::{Fault, strike::ms};
+use crate::{
+    arena::{Arena, Broker, STREAM},
+    judge::Kind,
+    workload::long_transaction,
+};
+
+impl Arena {
+    /// Carries out a fault until it is over; whether it happened.
+    pub(super) async fn strike_servers(&mut self, fault: Fault) -> bool {
+        match fault {
+            Fault::PostgresKill => {
+                self.figures.add("Postgres crashes", 1);
+                self.postgres.kill().await.unwrap();
+                self.restart_postgres().await
+            }
+            Fault::PostgresImmediate => {
+                self.figures.add("Postgres crashes", 1);
+                self.postgres.stop(StopMode::Immediate).await.unwrap();
+                self.restart_postgres().await
+            }
+            Fault::PostgresRestart => {
+                self.figures.add("Postgres restarts", 1);
+                self.restart_postgres().await
+            }
+            Fault::Walsender => self.terminate_walsender().await,
+            Fault::BrokerKill { ms: time } => self.kill_broker(ms(time)).await,
+            Fault::BrokerRestart => {
+                let server = self.broker.leader().await;
+                let restarted = self.broker.server(server).restart().await;
+                self.figures.add("broker restarts", 1);
+                if let Err(error) = restarted {
+                    self.misbehave(Kind::Stuck, format!("the broker does not come back: {error}"));
+                }
+                self.broker.until_whole().await;
+                true
+            }
+            Fault::BrokerPause { ms: time } => {
+                let server = self.broker.leader().await;
+                self.broker.server(server).pause().await.unwrap();
+                self.pass(ms(time)).await;
+                self.broker.server(server).resume().unwrap();
+                self.broker.until_whole().await;
+                self.figures.add("broker pauses", 1);
+                true
+            }
+            Fault::StepDown => self.step_down().await,
+            Fault::StreamFull { ms: time } => self.fill_stream(ms(time)).await,
+            Fault::AddColumn => {
+                self.figures.add("columns added", 1);
+                let name = format!("extra_{}", self.figures.of("columns added"));
+                let client = self.client().await;
+                client.batch_execute(&format!("ALTER TABLE outbox ADD COLUMN {name} int")).await.is_ok()
+            }
+            Fault::LongTransaction { ms: time } => {
+                let url = self.postgres.url();
+                self.long.push(tokio::spawn(Box::pin(async move {
+                    // Postgres may crash meanwhile; then there was no such transaction.
+                    drop(long_transaction(&url, ms(time)).await);
+                })));
+                self.figures.add("long transactions", 1);
+                true
+            }
+            other => unreachable!("{other:?} is no fault of a server"),
+        }
+    }
+
+    async fn restart_postgres(&mut self) -> bool {
+        if let Err(error) = self.postgres.restart().await {
+            self.misbehave(Kind::Stuck, format!("Postgres does not stop or start: {error}"));
+            self.postgres.kill().await.unwrap();
+            self.postgres.restart().await.unwrap();
+        }
+        true
+    }
+
+    async fn terminate_walsender(&mut self) -> bool {
+        let sql = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'walpost'";
+        let client = self.client().await;
+        let is_done = client.query_one(sql, &[]).await.is_ok_and(|row| row.get::<_, Option<bool>>(0) == Some(true));
+        self.figures.add("walsenders terminated", u64::from(is_done));
+        is_done
+    }
+
+    async fn kill_broker(&mut self, time: Duration) -> bool {
+        let server = self.broker.leader().await;
+        let (mark, begun) = (self.journal.end(), Instant::now());
+        self.broker.server(server).kill().await.unwrap();
+        self.figures.add("broker kills", 1);
+        if let Broker::Cluster(_) = self.broker {
+            self.figures.add("elections", 1);
+            match self.delivers(mark, begun, |_| true).await {
+                Some(after) => self.figures.recovery(after),
+                None => self.misbehave(Kind::Stuck, "nothing is delivered to the others of the cluster".to_owned()),
+            }
+        }
+        self.pass(time).await;
+        self.broker.server(server).restart().await.unwrap();
+        self.broker.until_whole().await;
+        true
+    }
+
+    async fn step_down(&mut self) -> bool {
+        let Broker::Cluster(cluster) = &self.broker else { return false };
+        let has_stepped_down = cluster.step_down(STREAM).await.unwrap_or_default();
+        self.figures.add("elections", u64::from(has_stepped_down));
+        has_stepped_down
+    }
+
+    /// No room for what is under way, and then room again.
+    async fn fill_stream(&mut self, time: Duration) -> bool {
+        let full = i64::try_from(self.reader.count().await).unwrap();
+        let is_full = self.reader.try_update(|config| {
+            config.max_messages = full;
+            config.discard = async_nats::jetstream::stream::DiscardPolicy::New;
+        });
+        if !is_full.await {
+            return false;
+        }
+        self.pass(time).await;
+        self.figures.add("stream full", 1);
+        while !self.reader.try_update(|config| config.max_messages = -1).await {
+            self.pass(ms(100)).await;
+        }
+        true
+    }
+}
