@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use async_nats::{
     Client,
-    jetstream::{self, Context},
+    jetstream::{
+        self, Context,
+        stream::{Config, StorageType},
+    },
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -22,6 +25,9 @@ const ATTEMPTS: usize = 3;
 
 /// How long an election may take: on an idle machine it takes a second or two.
 const ELECTION: Duration = Duration::from_secs(60);
+
+/// A stream that is made and removed before anybody has the cluster.
+const PROBE: &str = "WALPOST_PROBE";
 
 /// How long one question may take; a server without a leader is silent.
 const QUESTION: Duration = Duration::from_secs(1);
@@ -67,7 +73,7 @@ impl NatsCluster {
             servers.push(PrivateNats::start(options.clone().extra("cluster", cluster)).await?);
         }
         let cluster = Self { servers, name, options: options.clone() };
-        cluster.until_ready().await?;
+        cluster.until_acquainted().await?;
         Ok(cluster)
     }
 
@@ -97,6 +103,19 @@ impl NatsCluster {
         self.until("elect a leader for JetStream", async || {
             let answer = timeout(QUESTION, jetstream::new(client.clone()).query_account()).await;
             matches!(answer, Ok(Ok(_))).then_some(())
+        })
+        .await
+    }
+
+    /// Wait until all servers know of each other, so that a stream can be kept by all of them: a leader alone refuses to
+    /// make one as long as it has not heard from the others.
+    async fn until_acquainted(&self) -> Result<(), ServerError> {
+        let jetstream = jetstream::new(self.client().await?);
+        let storage = StorageType::Memory;
+        let probe = Config { name: PROBE.to_owned(), num_replicas: SERVERS, storage, ..Config::default() };
+        self.until("get to know each other", async || {
+            timeout(ELECTION, Box::pin(jetstream.create_stream(probe.clone()))).await.ok()?.ok()?;
+            timeout(ELECTION, jetstream.delete_stream(PROBE)).await.ok()?.ok().map(|_| ())
         })
         .await
     }
