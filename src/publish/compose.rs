@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     dead_letter::MAX_DEAD_LETTER_BYTES,
-    message::{Built, Chain, Message, MessageBuilder, MessageError, SizeLimits},
+    message::{Built, Chain, Message, MessageBuilder, MessageError, MessageId, SizeLimits},
     poison::{OnPoison, Poison},
 };
 use crate::{
@@ -76,6 +76,12 @@ impl Composer {
             Err(error @ RowError::ColumnCount { .. }) => return Err(Box::new(Halt::Row { place: chain.place, error })),
         };
         self.poisoned(binding, row, data.len(), (poison, chain))
+    }
+
+    /// Has the broker store the message only right behind the one of this id, which is under way. A message that has no
+    /// room for that goes without: its sequence alone ties it then.
+    pub fn link(&self, message: &mut Message, before: MessageId) {
+        self.builder.link(message, before);
     }
 
     /// A dead letter, if that is wanted and the broker takes even that.

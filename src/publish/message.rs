@@ -17,6 +17,7 @@ use crate::{
 pub(super) const MSG_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
 pub(super) const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
 pub(super) const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
+const EXPECTED_LAST_MSG_ID: HeaderName = HeaderName::from_static("Nats-Expected-Last-Msg-Id");
 pub(super) const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
 pub(super) const AGGREGATE_TYPE: HeaderName = HeaderName::from_static("Walpost-Aggregate-Type");
 pub(super) const AGGREGATE_ID: HeaderName = HeaderName::from_static("Walpost-Aggregate-Id");
@@ -50,6 +51,17 @@ pub struct Message {
     pub(super) headers: HeaderMap,
     /// Its body.
     pub(super) payload: Bytes,
+}
+
+/// The id of a message, as its header carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageId(HeaderValue);
+
+impl Message {
+    /// The id that the broker knows it by.
+    pub fn id(&self) -> Option<MessageId> {
+        self.headers.get(MSG_ID).cloned().map(MessageId)
+    }
 }
 
 /// Where a message stands in both logs.
@@ -136,6 +148,14 @@ impl MessageBuilder {
         self.limits.check(&message.headers, &message.payload)
     }
 
+    /// Has the broker store the message only if the last one of the stream has this id, if there is room to say so.
+    pub(super) fn link(&self, message: &mut Message, MessageId(before): MessageId) {
+        let headers_bytes = headers_bytes(&message.headers) + line_bytes(&EXPECTED_LAST_MSG_ID, &before);
+        if self.limits.check_bytes(headers_bytes, message.payload.len()).is_ok() {
+            message.headers.insert(EXPECTED_LAST_MSG_ID, before);
+        }
+    }
+
     /// The header that makes the stream the checkpoint.
     pub(super) fn position(&mut self, place: Place) -> HeaderValue {
         self.scratch.clear();
@@ -147,8 +167,11 @@ impl MessageBuilder {
 impl SizeLimits {
     /// Whether a message of these parts is taken.
     fn check(self, headers: &HeaderMap, payload: &[u8]) -> Result<(), MessageError> {
-        let headers_bytes = headers_bytes(headers);
-        let message_bytes = headers_bytes + payload.len();
+        self.check_bytes(headers_bytes(headers), payload.len())
+    }
+
+    fn check_bytes(self, headers_bytes: usize, payload_bytes: usize) -> Result<(), MessageError> {
+        let message_bytes = headers_bytes + payload_bytes;
         if headers_bytes > MAX_HEADERS_BLOCK_BYTES {
             return Err(MessageError::HeadersTooLarge { headers_bytes, max_bytes: MAX_HEADERS_BLOCK_BYTES });
         }
@@ -185,12 +208,14 @@ fn own_value(header: &'static str, text: &str) -> Result<HeaderValue, MessageErr
 
 /// The size of the headers on the wire.
 fn headers_bytes(headers: &HeaderMap) -> usize {
-    let line = |name: &HeaderName, text: &HeaderValue| {
-        let name: &[u8] = name.as_ref();
-        name.len() + text.as_str().len() + HEADER_LINE_BYTES
-    };
-    let lines = headers.iter().flat_map(|(name, texts)| texts.iter().map(move |text| line(name, text)));
+    let lines = headers.iter().flat_map(|(name, texts)| texts.iter().map(move |text| line_bytes(name, text)));
     HEADER_FRAME_BYTES + lines.sum::<usize>()
+}
+
+/// The size of one header on the wire.
+fn line_bytes(name: &HeaderName, text: &HeaderValue) -> usize {
+    let name: &[u8] = name.as_ref();
+    name.len() + text.as_str().len() + HEADER_LINE_BYTES
 }
 
 /// An event that no message can carry.

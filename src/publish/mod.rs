@@ -15,7 +15,7 @@ mod stream;
 pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles};
 pub use compose::{CameTo, Composed, Composer, EventName, Halt};
 pub use dead_letter::MAX_DEAD_LETTER_BYTES;
-pub use message::{Built, Chain, Message, MessageBuilder, MessageError, SizeLimits};
+pub use message::{Built, Chain, Message, MessageBuilder, MessageError, MessageId, SizeLimits};
 pub use outcome::Outcome;
 pub use poison::{OnPoison, Poison, PoisonReason};
 pub use sharing::Sharing;

@@ -8,10 +8,15 @@
 //! A [`Session`] outlives its broker: when the broker is lost, [`Session::tend`] keeps the log open until
 //! [`Session::resume`] goes on with another connection.
 
+mod ending;
+mod look;
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+
+pub use ending::{Finish, Pause};
 
 use super::{
     event::{Effect, Event, Resume, StopReason},
@@ -42,18 +47,6 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
-/// How a session ended when nothing went wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// Everything that was under way is stored and confirmed.
-    Drained,
-    /// Some answers did not come in time; their events will be looked for in the stream at the next start.
-    Abandoned {
-        /// How many.
-        in_flight: usize,
-    },
-}
-
 /// Delivery over one replication connection.
 #[derive(Debug)]
 pub struct Session {
@@ -64,6 +57,8 @@ pub struct Session {
     progress: Arc<Progress>,
     /// While behind: when to read next.
     read_at: Instant,
+    /// When the stream may be looked at next.
+    look_after: Instant,
 }
 
 enum Wake {
@@ -82,12 +77,13 @@ impl Session {
         limits: Limits,
         progress: Arc<Progress>,
     ) -> Self {
-        Self { log, intake, relay, limits, progress, read_at: Instant::now() }
+        let now = Instant::now();
+        Self { log, intake, relay, limits, progress, read_at: now, look_after: now }
     }
 
-    /// Delivers until `stop` is cancelled or something breaks. After an error of the broker's, delivery can go on with
+    /// Delivers until `stop` is cancelled, somebody has to look at the stream, or something breaks. After an error of the broker's, delivery can go on with
     /// another connection.
-    pub async fn run(&mut self, broker: &mut Broker, stop: &CancellationToken) -> Result<(), SessionError> {
+    pub async fn run(&mut self, broker: &mut Broker, stop: &CancellationToken) -> Result<Pause, SessionError> {
         if self.relay.in_flight() == 0 {
             self.tell_recovery();
         }
@@ -95,8 +91,11 @@ impl Session {
             self.take_frames()?;
             self.publish_due(broker).await?;
             self.report().await?;
+            if self.is_time_to_look() {
+                return Ok(Pause::Look);
+            }
             match self.wait(broker, stop).await? {
-                Wake::Stop => return Ok(()),
+                Wake::Stop => return Ok(Pause::Stop),
                 Wake::Broker(notice) => self.heed(broker, notice)?,
                 Wake::Log | Wake::Timer => {}
             }
@@ -212,7 +211,8 @@ impl Session {
         let now = Instant::now();
         let may_read = self.may_read(now);
         let read_now = may_read && self.read_at <= now;
-        let mut timer = self.timer(now);
+        let timer = self.timer(now);
+        let mut timer = self.next_look().map_or(timer, |look| timer.min(look).max(now));
         if may_read && !read_now {
             timer = timer.min(self.read_at);
         }

@@ -108,6 +108,9 @@ pub struct Due<'a, R> {
     pub ticket: u64,
     /// The sequence of the message before it; `None` where the stream's order is not ours.
     pub expected_last_sequence: Option<u64>,
+    /// The row before it, if that one is not known to be stored: its message must be the last of the stream. Otherwise
+    /// the sequence says as much.
+    pub before: Option<&'a R>,
     /// Where the row stands in the log.
     pub place: Place,
     /// The row.
@@ -136,7 +139,7 @@ pub enum StopReason {
         /// The ticket that it names.
         ticket: u64,
     },
-    /// The stream ends before what it had confirmed to hold.
+    /// The stream ends before what it had confirmed to hold, or without a message that tells what it stored since.
     Forgotten {
         /// Where the stream ended when it last answered.
         known_sequence: u64,
@@ -213,6 +216,10 @@ impl fmt::Display for StopReason {
                 write!(f, "the broker stored message {expected} of the chain as {got}")
             }
             Self::UnknownAck { ticket } => write!(f, "an answer came for message {ticket}, which awaits none"),
+            Self::Forgotten { known_sequence, last_sequence } if last_sequence > known_sequence => write!(
+                f,
+                "the stream went on from sequence {known_sequence} to {last_sequence}, and its last message was removed, so nothing tells what it stored"
+            ),
             Self::Forgotten { known_sequence, last_sequence } => write!(
                 f,
                 "the stream ends at sequence {last_sequence}, and the broker had confirmed to store up to {known_sequence}"

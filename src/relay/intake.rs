@@ -2,7 +2,7 @@
 //! outbox among the tables, and rows among the changes.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::HashSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -21,7 +21,7 @@ use crate::{
     outbox::{BaseTypes, BindError, Binding, Mapping, Traceable},
     pgoutput::{DecodeError, Message as LogMessage, Relation, Tuple},
     position::Place,
-    publish::{CameTo, Chain, Composed, Composer, Halt, Message, SizeLimits},
+    publish::{CameTo, Chain, Composed, Composer, Halt, Message, MessageId, SizeLimits},
 };
 
 /// Makes messages out of log.
@@ -44,6 +44,8 @@ pub struct LogRow {
     binding: Arc<Binding>,
     /// What was said about its message so far.
     told: Cell<Told>,
+    /// The id that its message went under, for the message behind it.
+    id: RefCell<Option<MessageId>>,
 }
 
 /// How much was said about a row. A limit may change before its message is made again, so that more is to be said.
@@ -111,9 +113,15 @@ impl Intake {
 
     /// Makes the message of a row whose turn it is.
     pub(super) fn message(&mut self, due: &Due<'_, LogRow>) -> Result<Message, IntakeError> {
-        let Due { place, expected_last_sequence, row: LogRow { data, binding, told }, .. } = *due;
+        let Due { place, expected_last_sequence, before, row: LogRow { data, binding, told, id }, .. } = *due;
         let chain = Chain { expected_last_sequence, place };
-        let composed = self.composer.compose(binding, new_row(data)?, data, chain)?;
+        let mut composed = self.composer.compose(binding, new_row(data)?, data, chain)?;
+        if self.mode == Mode::Chain {
+            if let Some(before) = before.and_then(|before| before.id.borrow().clone()) {
+                self.composer.link(&mut composed.message, before);
+            }
+            id.replace(composed.message.id());
+        }
         told.set(self.account_for(&composed, place, told.get()));
         self.progress.published(place.commit_lsn);
         Ok(composed.message)
@@ -169,7 +177,12 @@ impl Intake {
         };
         let key = if self.mode == Mode::Shared { aggregate_key(&table.binding, new_row(&data)?) } else { 0 };
         let bytes = data.len();
-        let row = LogRow { data, binding: Arc::clone(&table.binding), told: Cell::new(Told::Nothing) };
+        let row = LogRow {
+            data,
+            binding: Arc::clone(&table.binding),
+            told: Cell::new(Told::Nothing),
+            id: RefCell::default(),
+        };
         let effect = relay.apply(Event::Row { row, bytes, key });
         if effect == Effect::Skip {
             self.progress.skipped();

@@ -1,11 +1,12 @@
 //! What may be confirmed to Postgres, and when; pure.
 //!
 //! Positions of the log wait here until every row before them is stored, and after that for the hold-back: a broker
-//! that loses power forgets what it acknowledged last, and only log that is not confirmed yet can bring it back.
+//! that loses power forgets what it acknowledged last, and only log that is not confirmed yet can bring it back. The
+//! clock alone does not tell that it has not: the stream must have been seen to hold all after the hold-back was over.
 //!
 //! Invariants:
-//! - [`Ledger::confirmed`] is only ever a position that was marked, whose every row is stored, and that is older than
-//!   the hold-back (I5); it never decreases.
+//! - [`Ledger::confirmed`] is only ever a position that was marked, whose every row is stored, and was still stored when the
+//!   hold-back was over (I5); it never decreases.
 //! - At most [`RIPENING_STEPS`] + 1 positions wait for the hold-back (I7).
 
 use std::{collections::VecDeque, time::Duration};
@@ -56,22 +57,28 @@ impl Ledger {
         }
     }
 
-    /// Every row below `ticket` is stored, as was learnt at `now`.
-    pub(super) fn settle(&mut self, ticket: u64, now: Instant) {
+    /// Every row below `ticket` is stored, as was learnt at `now`; the stream was last seen to hold all at `seen`.
+    pub(super) fn settle(&mut self, ticket: u64, now: Instant, seen: Option<Instant>) {
         while let Some(mark) = self.marks.front().filter(|mark| mark.ticket <= ticket) {
             let lsn = mark.lsn;
             self.marks.pop_front();
             self.ripen_later(lsn, now);
         }
-        self.ripen(now);
+        self.ripen(seen);
     }
 
-    /// Time has passed.
-    pub(super) fn ripen(&mut self, now: Instant) {
-        while let Some(first) = self.ripening.front().filter(|first| first.stored + self.hold_back <= now) {
+    /// The stream was seen to hold all at `seen`.
+    pub(super) fn ripen(&mut self, seen: Option<Instant>) {
+        let is_ripe = |first: &&Ripening| seen.is_some_and(|seen| first.stored + self.hold_back <= seen);
+        while let Some(first) = self.ripening.front().filter(is_ripe) {
             self.confirmed = self.confirmed.max(first.lsn);
             self.ripening.pop_front();
         }
+    }
+
+    /// Whether positions wait before they are confirmed.
+    pub(super) fn holds_back(&self) -> bool {
+        !self.hold_back.is_zero()
     }
 
     /// When [`Ledger::ripen`] will confirm more.
@@ -106,9 +113,9 @@ mod tests {
     fn without_a_hold_back_a_position_is_confirmed_once_its_rows_are_stored() {
         let (mut ledger, now) = (Ledger::new(Duration::ZERO), Instant::now());
         ledger.mark(2, Lsn::new(20));
-        ledger.settle(1, now);
+        ledger.settle(1, now, Some(now));
         assert_eq!(ledger.confirmed(), Lsn::ZERO);
-        ledger.settle(2, now);
+        ledger.settle(2, now, Some(now));
         assert_eq!((ledger.confirmed(), ledger.next_ripe()), (Lsn::new(20), None));
     }
 
@@ -133,7 +140,7 @@ mod tests {
             for (ticket, gap) in (1..).zip(gaps_ms) {
                 now += Duration::from_millis(gap);
                 ledger.mark(ticket, Lsn::new(ticket));
-                ledger.settle(ticket, now);
+                ledger.settle(ticket, now, Some(now));
                 stored.push((now, ticket));
                 let latest = |age| {
                     stored.iter().filter(|(at, _)| *at + age <= now).map(|(_, lsn)| *lsn).max().unwrap_or_default()

@@ -12,7 +12,7 @@ mod progress;
 mod resume;
 mod state;
 
-pub use driver::{Finish, Limits, Session, SessionError};
+pub use driver::{Finish, Limits, Pause, Session, SessionError};
 pub use event::{Due, Effect, Event, LogFault, Mode, Resume, StopReason, Window};
 pub use intake::{Intake, IntakeError, LogRow};
 pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};

@@ -5,8 +5,9 @@
 //! confirmed to Postgres. Rows stay here until they are stored, so that a broker may go and come back while the log
 //! stays where it is.
 //!
-//! In [`Mode::Chain`] every message is published under the sequence that the stream must give it, which the broker
-//! checks (`Nats-Expected-Last-Sequence`): the order in which rows are due is the order of the stream, or nothing is
+//! In [`Mode::Chain`] every message is published under the sequence that the stream must give it, and behind
+//! the message before it, both of which the broker checks (`Nats-Expected-Last-Sequence`, and `-Msg-Id` while that
+//! message has no answer): the order in which rows are due is the order of the stream, or nothing is
 //! stored at all. In [`Mode::Shared`] the order of an aggregate is kept by having one message of it under way.
 //!
 //! Invariants:
@@ -15,6 +16,8 @@
 //! - A place at or before the one that the stream already holds is never published (I4, chain).
 //! - Places that are published rise strictly (I3, chain); per key in shared mode.
 //! - At most `max_in_flight` rows, and `max_in_flight_bytes` plus one row, are kept (I7).
+
+mod hold_back;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -55,6 +58,8 @@ pub struct Relay<R> {
     proven: bool,
     /// Since when the broker owes an answer without having given one.
     waiting_since: Option<Instant>,
+    /// Chain: when the stream was last known to hold all that was known to be stored.
+    seen_whole: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +77,8 @@ struct Row<R> {
     bytes: usize,
     commit_time_us: i64,
     fate: Fate,
+    /// When it was handed over last.
+    sent: Option<Instant>,
 }
 
 /// How far a row has come.
@@ -106,6 +113,7 @@ impl<R> Relay<R> {
             ledger: Ledger::new(hold_back),
             proven: mode == Mode::Shared,
             waiting_since: None,
+            seen_whole: None,
         }
     }
 
@@ -133,9 +141,14 @@ impl<R> Relay<R> {
         let row = self.rows.get_mut(index)?;
         debug_assert_eq!(row.fate, Fate::Waiting, "a row has one turn for each connection");
         row.fate = Fate::Sent;
+        row.sent = Some(now);
         self.unanswered += 1;
         self.waiting_since.get_or_insert(now);
-        Some(Due { ticket, expected_last_sequence, place: row.place, row: &row.row })
+        // Somebody else's message can take the place of the one before: the sequence holds then, and the chain does not.
+        let before = index.checked_sub(1).filter(|_| self.mode == Mode::Chain);
+        let before = before.and_then(|before| self.rows.get(before)).map(|before| &before.row);
+        let row = self.rows.get(index)?;
+        Some(Due { ticket, expected_last_sequence, before, place: row.place, row: &row.row })
     }
 
     /// Goes on with a new connection to the broker, whose stream ends as said; nothing of the old one will be
@@ -157,16 +170,6 @@ impl<R> Relay<R> {
         self.line_up_again();
         self.check();
         Ok(stored)
-    }
-
-    /// Time has passed: a position may have been held back for long enough.
-    pub fn pass_time(&mut self, now: Instant) {
-        self.ledger.ripen(now);
-    }
-
-    /// When [`Relay::pass_time`] will confirm more.
-    pub fn next_confirmation(&self) -> Option<Instant> {
-        self.ledger.next_ripe()
     }
 
     /// Whether another row may be taken up.
@@ -220,7 +223,7 @@ impl<R> Relay<R> {
         }
         let commit_time_us = transaction.commit_time_us;
         let ticket = self.next_ticket();
-        self.rows.push_back(Row { row, place, key, bytes, commit_time_us, fate: Fate::Waiting });
+        self.rows.push_back(Row { row, place, key, bytes, commit_time_us, fate: Fate::Waiting, sent: None });
         self.row_bytes += bytes;
         if self.mode == Mode::Chain || self.lanes.enter(key, ticket) {
             self.ready.push_back(ticket);
@@ -251,7 +254,7 @@ impl<R> Relay<R> {
     /// Remembers that `lsn` may be confirmed when every row that was taken up so far is stored.
     fn mark(&mut self, lsn: Lsn, now: Instant) {
         self.ledger.mark(self.next_ticket(), lsn);
-        self.ledger.settle(self.first_ticket, now);
+        self.settle_ledger(now);
     }
 
     fn ack(&mut self, ticket: u64, outcome: Outcome, now: Instant) -> Effect {
@@ -286,10 +289,11 @@ impl<R> Relay<R> {
     fn stored(&mut self, index: usize, now: Instant) -> Effect {
         let Some(row) = self.rows.get_mut(index) else { return Effect::None };
         row.fate = Fate::Stored;
-        let (key, bytes, commit_time_us) = (row.key, row.bytes, row.commit_time_us);
+        let (key, bytes, commit_time_us, sent) = (row.key, row.bytes, row.commit_time_us, row.sent);
         self.unanswered -= 1;
         self.proven = true;
         self.waiting_since = (self.unanswered > 0).then_some(now);
+        self.sees_whole(sent);
         if self.mode == Mode::Shared {
             self.ready.extend(self.lanes.leave(key));
         }
@@ -305,7 +309,7 @@ impl<R> Relay<R> {
         }
         self.unanswered = 0;
         self.waiting_since = None;
-        self.ledger.settle(self.first_ticket, now);
+        self.settle_ledger(now);
     }
 
     /// Moves the stored prefix over every row that is stored without a gap.
@@ -317,7 +321,7 @@ impl<R> Relay<R> {
             self.first_ticket += 1;
             self.acked_sequence += 1;
         }
-        self.ledger.settle(self.first_ticket, now);
+        self.settle_ledger(now);
     }
 
     /// Chain: how many rows the stream holds, when it ends as said.
@@ -327,9 +331,8 @@ impl<R> Relay<R> {
             return Err(forgotten);
         }
         let Some(place) = end.stored else {
-            // The last message is gone, so only its sequence tells. It suffices: nobody else's messages lie between.
-            let stored = usize::try_from(end.last_sequence - self.acked_sequence).unwrap_or(usize::MAX);
-            return if stored <= self.rows.len() { Ok(stored) } else { Err(forgotten) };
+            // Its last message is gone. What was stored since may be ours or somebody else's, and nothing tells which.
+            return if end.last_sequence == self.acked_sequence { Ok(0) } else { Err(forgotten) };
         };
         if self.last_stored.is_some_and(|last| place < last) {
             return Err(forgotten);

@@ -11,7 +11,7 @@ use crate::{
     postgres::sql::Session as SqlSession,
     preflight::{self, Facts, Problem},
     publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamTail},
-    relay::{Finish, Intake, Mode, Progress, Relay, Resume, Session},
+    relay::{Finish, Intake, Mode, Pause, Progress, Relay, Resume, Session},
     replication::{Connection, ReplicationStream, StartOptions},
 };
 
@@ -205,7 +205,11 @@ impl Supervisor {
     ) -> Result<(), RunError> {
         while let Some(present) = broker {
             let error = match session.run(present, leave).await {
-                Ok(()) => return Ok(()),
+                Ok(Pause::Stop) => return Ok(()),
+                Ok(Pause::Look) => {
+                    session.look(self.resume_point(present, mode, origin)).await?;
+                    continue;
+                }
                 Err(error) if error.is_mended_by_another_broker() => error,
                 Err(error) => return Err(error.into()),
             };

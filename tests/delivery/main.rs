@@ -9,6 +9,7 @@
 mod support;
 
 mod admin;
+mod chain;
 mod confirms;
 mod delivers;
 mod errors;

@@ -189,7 +189,7 @@ impl Event {
 
 /// Holds every message against its row: subject, body, and all headers, no more and no less.
 pub(crate) fn assert_contents(expected: &BTreeMap<String, Expected>, stored: &[Stored], stream: &str) {
-    for message in stored {
+    for (at, message) in stored.iter().enumerate() {
         let id = message.header("Nats-Msg-Id");
         let row = expected.get(id).unwrap_or_else(|| panic!("nobody committed {id}"));
         assert_eq!(message.subject, row.subject, "{id}");
@@ -205,6 +205,11 @@ pub(crate) fn assert_contents(expected: &BTreeMap<String, Expected>, stored: &[S
             ("Walpost-Position", message.header("Walpost-Position")),
         ] {
             headers.insert(name.to_owned(), value.to_owned());
+        }
+        // Said while the message before it had no answer.
+        if let Some(before) = message.headers.get("Nats-Expected-Last-Msg-Id") {
+            assert_eq!(before, stored[at.checked_sub(1).unwrap()].header("Nats-Msg-Id"), "{id}");
+            headers.insert("Nats-Expected-Last-Msg-Id".to_owned(), before.clone());
         }
         assert_eq!(message.headers, headers, "{id}");
     }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod held_back;
 mod resuming;
 mod shared;
 
@@ -301,9 +302,9 @@ fn a_log_that_contradicts_itself_stops_delivery() {
 }
 
 #[test]
-fn what_is_held_back_is_confirmed_later() {
+fn where_a_look_would_tell_nothing_time_confirms_what_is_held_back() {
     let hold_back = Duration::from_secs(150);
-    let mut relay: Relay<()> = Relay::new(Mode::Chain, WIDE, hold_back, FRESH);
+    let mut relay: Relay<()> = Relay::new(Mode::Shared, WIDE, hold_back, FRESH);
     let now = Instant::now();
     relay.apply(Event::Keepalive { wal_end: Lsn::new(100), now });
     assert_eq!(relay.confirmed(), Lsn::ZERO);
@@ -370,4 +371,15 @@ proptest! {
             prop_assert_eq!(Some(bench.confirmed()), allowed);
         }
     }
+}
+
+#[test]
+fn a_message_names_the_one_before_it_while_that_one_has_no_answer() {
+    let mut bench = Bench::proven(WIDE);
+    bench.transaction(10, 3);
+    let mut before = Vec::new();
+    while let Some(due) = bench.relay.due(bench.now) {
+        before.push((*due.row, due.before.copied()));
+    }
+    assert_eq!(before, [(1, None), (2, Some(1)), (3, Some(2))]);
 }
