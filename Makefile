@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools tools-all build demo test torture crash-points check bench clean
+.PHONY: help tools tools-all build demo test simulate torture crash-points check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,10 @@ demo: tools ## run the whole path on private servers: 5000 events and a verdict
 
 test: tools ## run all tests
 	$(CARGO) test --locked
+
+simulate: ## run SCHEDULES (100000) random schedules of faults through the delivery engine, from the seed FIRST (0) on
+	WALPOST_SIM_SCHEDULES=$(or $(SCHEDULES),100000) WALPOST_SIM_FIRST=$(or $(FIRST),0) \
+	$(CARGO) test --release --locked --test simulation schedules -- --nocapture
 
 torture: tools ## let everything fail for MINUTES (10), with a SEED, on a version of PG and NATS, with 1 or 3 REPLICAS
 	WALPOST_TEST_SEED=$(or $(SEED),$(shell date +%s)) WALPOST_TORTURE_MINUTES=$(or $(MINUTES),10) WALPOST_TORTURE_PG=$(PG) \
