@@ -1,5 +1,7 @@
 //! A primary and its standby, a broker, and the program's settings with both hosts.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 use walpost::sandbox::servers::{PostgresBinaries, PostgresOptions, PrivateNats, PrivatePostgres, StopMode};
 
@@ -16,6 +18,8 @@ pub(crate) const EVENT: &str = "INSERT INTO outbox (id, aggregate_type, aggregat
                                 VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
 /// The slot of the program.
 const SLOT: &str = "walpost";
+/// How long a slot may take to be on the standby: four times the longest that a standby waits before it looks again.
+const SYNC_BOUND: Duration = Duration::from_secs(120);
 /// From this version on a standby can have the primary's logical slots.
 const SYNCS_SLOTS: u32 = 17;
 
@@ -35,17 +39,18 @@ impl Pair {
     pub(crate) async fn begin(binaries: PostgresBinaries) -> Self {
         // A dead reader is noticed soon, and restart points of slots move on soon.
         let primary = own_postgres_of(binaries, &[("wal_sender_timeout", "2s")]).await;
+        let broker = nats().await;
+        // Before the standby is there: one that finds no slots to copy looks for them more and more rarely.
+        Settings::new(&primary.url(), &broker.url()).set_up().await;
         let syncs = [("hot_standby_feedback", "on"), ("sync_replication_slots", "on")];
         let options = syncs.into_iter().take(if has_synced_slots(&primary) { 2 } else { 1 });
         let options = options.fold(PostgresOptions::default(), |all, (name, value)| all.setting(name, value));
         let standby = PrivatePostgres::start_standby(&primary, options).await.unwrap();
-        let broker = nats().await;
         let settings = Settings::new(&url(&[&primary, &standby]), &broker.url());
-        settings.set_up().await;
         let witness = Witness::begin(&connect(&primary.url()).await, "before").await;
         let reader = Reader::connect(&broker.url(), "OUTBOX").await;
         // It cannot be the message ids that save us.
-        reader.update(|config| config.duplicate_window = std::time::Duration::from_millis(100)).await;
+        reader.update(|config| config.duplicate_window = Duration::from_millis(100)).await;
         Self { primary, standby, broker, reader, settings, witness }
     }
 
@@ -75,17 +80,23 @@ impl Pair {
 
     /// Waits until the standby can do without the primary: it has all the log, and the slot where slots go over.
     pub(crate) async fn until_followed(&self) {
-        let (primary, standby) = (connect(&self.primary.url()).await, connect(&self.standby.url()).await);
         if self.syncs_slots() {
+            let (primary, standby) = (connect(&self.primary.url()).await, connect(&self.standby.url()).await);
             let sql = "SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name = $1 AND synced AND NOT temporary
                        AND invalidation_reason IS NULL";
-            wait::until("the slot is on the standby for good", async || {
+            wait::within(SYNC_BOUND, "the slot is on the standby for good", async || {
                 // It is once the slot's own needs have moved past what the standby had when it first saw it.
                 primary.batch_execute("SELECT pg_log_standby_snapshot()").await.unwrap();
                 standby.query_one(sql, &[&SLOT]).await.unwrap().get(0)
             })
             .await;
         }
+        self.until_replayed().await;
+    }
+
+    /// Waits until the standby has all the log.
+    pub(crate) async fn until_replayed(&self) {
+        let (primary, standby) = (connect(&self.primary.url()).await, connect(&self.standby.url()).await);
         let end: String = one(&primary, "SELECT pg_current_wal_insert_lsn()::text").await;
         let sql = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'");
         wait::until("the standby has replayed all", async || one(&standby, &sql).await).await;
