@@ -150,6 +150,7 @@ impl Intake {
 
     /// A table is described before its first row and again after every change of its definition.
     fn learn(&mut self, relation: &Relation) -> Result<(), IntakeError> {
+        self.progress.table_is_described();
         if self.mapping.table.is_for(relation) {
             let binding = Arc::new(Binding::bind(&self.mapping, relation, &self.base_types)?);
             self.outbox = Some(Table { relation_id: relation.id, binding });

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use tokio::sync::Notify;
+
 use crate::{lsn::Lsn, publish::PoisonReason};
 
 /// Upper bounds of the latency histogram, from commit to storage, in seconds: the steps double from 0.5 ms on, and the
@@ -42,6 +44,7 @@ pub struct Progress {
     /// By the place of the reason in [`PoisonReason::ALL`].
     dead_letters: [AtomicU64; PoisonReason::ALL.len()],
     latency: Latency,
+    table_described: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +163,15 @@ impl Progress {
     /// Whether something keeps events from being delivered.
     pub fn is_blocked(&self) -> bool {
         self.blocked.load(Relaxed)
+    }
+
+    /// Waits until the log describes a table: before its first row, and after each change of it or of its publication.
+    pub async fn until_table_is_described(&self) {
+        self.table_described.notified().await;
+    }
+
+    pub(super) fn table_is_described(&self) {
+        self.table_described.notify_one();
     }
 
     pub(super) fn received(&self, lsn: Lsn) {

@@ -13,6 +13,7 @@
 
 mod backoff;
 mod error;
+mod guard;
 mod health;
 mod origin;
 mod term;

@@ -5,7 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Phase, RunError, Supervisor, origin::Origin};
+use super::{Phase, RunError, Supervisor, guard, origin::Origin};
 use crate::{
     plan::Plan,
     postgres::sql::Session as SqlSession,
@@ -70,6 +70,7 @@ impl Supervisor {
             led = self.lead(&mut session, &mut broker, (mode, &origin), &leave) => led?,
             never = cancel_at_end => match never {},
             never = watch_server_end(&sql, &self.progress) => match never {},
+            error = guard::until_rows_are_left_out(&sql, &self.plan.needs, &self.progress) => return Err(error),
         }
         self.health.enter(Phase::Draining);
         if let Some(broker) = &mut broker

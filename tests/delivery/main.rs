@@ -18,6 +18,7 @@ mod killed;
 mod large;
 mod other_tables;
 mod poison;
+mod publication;
 mod refused;
 mod secrets;
 mod shared;
