@@ -40,6 +40,8 @@ codes! {
     TABLE = 201;
     /// The publication is missing or leaves something out.
     PUBLICATION = 202;
+    /// The watermark cannot be written.
+    WATERMARK = 203;
     /// The replication slot does not exist.
     SLOT_MISSING = 301;
     /// The replication slot is not one for walpost.

@@ -29,6 +29,11 @@ impl Lsn {
         self.0 != 0
     }
 
+    /// The position that many bytes later; the last one of all if there is none.
+    pub const fn saturating_add(self, bytes: u64) -> Self {
+        Self(self.0.saturating_add(bytes))
+    }
+
     /// How many bytes of log lie between `earlier` and this position; 0 if it is not earlier.
     pub const fn bytes_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

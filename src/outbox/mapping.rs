@@ -131,6 +131,11 @@ impl TableName {
         &self.name
     }
 
+    /// Another table in the same schema.
+    pub fn beside(&self, name: &'static str) -> Self {
+        Self { schema: self.schema.clone(), name: name.to_owned() }
+    }
+
     /// Whether a relation is this table.
     pub fn is_for(&self, relation: &Relation) -> bool {
         self.name == relation.name && self.schema == relation.namespace

@@ -64,6 +64,11 @@ impl Session {
         self.ended.cancelled().await;
     }
 
+    /// Whether the server has ended the session, or the connection broke.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// The client to query with.
     pub fn client(&self) -> &Client {
         &self.client

@@ -4,11 +4,12 @@
 
 use tokio_postgres::Row;
 
-use super::Needs;
+use super::{Needs, WatermarkTable, read_watermark};
 use crate::{
     lsn::Lsn,
     outbox::BaseTypes,
     postgres::sql::{Session, SqlError},
+    relay::Watermark,
 };
 
 /// The oldest server that can be asked, and served: `binary` came to `pgoutput` with version 14.
@@ -29,6 +30,10 @@ pub struct Facts {
     pub publication: Option<Publication>,
     /// The slot, if it exists.
     pub slot: Option<Slot>,
+    /// The table of watermarks.
+    pub watermark_table: WatermarkTable,
+    /// The slot's watermark, if there is one. Looked up after the slot: it may be newer than that, never older.
+    pub watermark: Option<Watermark>,
 }
 
 /// The server, the database and the role of the session.
@@ -141,6 +146,8 @@ pub async fn inspect(session: &Session, needs: &Needs) -> Result<Facts, SqlError
         .query_opt(include_str!("../../sql/preflight/publication.sql"), &[&needs.publication, &schema, &name])
         .await?;
     let slot = client.query_opt(include_str!("../../sql/preflight/slot.sql"), &[&needs.slot]).await?;
+    let watermark_table = WatermarkTable::inspect(session, needs).await?;
+    let watermark = if watermark_table.may_use { read_watermark(session, needs).await? } else { None };
     Ok(Facts {
         server,
         has_schema: table.is_some(),
@@ -148,6 +155,8 @@ pub async fn inspect(session: &Session, needs: &Needs) -> Result<Facts, SqlError
         base_types: base_types(session).await?,
         publication: publication.as_ref().map(Publication::read).transpose()?,
         slot: slot.as_ref().map(Slot::read).transpose()?,
+        watermark_table,
+        watermark,
     })
 }
 
@@ -172,8 +181,16 @@ pub async fn server_end(session: &Session) -> Result<Lsn, SqlError> {
 impl Facts {
     /// The facts about a server that understands none of the other questions.
     fn of_unasked(server: Server) -> Self {
-        let base_types = BaseTypes::new();
-        Self { server, has_schema: false, table: None, base_types, publication: None, slot: None }
+        Self {
+            server,
+            has_schema: false,
+            table: None,
+            base_types: BaseTypes::new(),
+            publication: None,
+            slot: None,
+            watermark_table: WatermarkTable::default(),
+            watermark: None,
+        }
     }
 }
 

@@ -26,9 +26,10 @@ pub fn problems(facts: &Facts, needs: &Needs) -> Vec<Problem> {
     let mut problems = Vec::new();
     judge_server(facts, &mut problems);
     judge_table(facts, needs, &mut problems);
+    judge_watermark(facts, needs, &mut problems);
     judge_publication(facts, needs, &mut problems);
     match &facts.slot {
-        None => problems.push(Problem::SlotMissing(needs.slot.clone())),
+        None => problems.push(missing_slot(facts, needs)),
         Some(slot) => judge_slot(slot, &facts.server, needs, &mut problems),
     }
     if facts.server.is_in_recovery {
@@ -57,6 +58,32 @@ fn judge_server(facts: &Facts, problems: &mut Vec<Problem>) {
     let is_led = facts.slot.as_ref().is_some_and(|slot| slot.active_pid.is_some());
     if !is_led && server.used_senders >= server.max_senders {
         problems.push(Problem::NoFreeSender(server.max_senders));
+    }
+}
+
+/// The table of watermarks.
+fn judge_watermark(facts: &Facts, needs: &Needs, problems: &mut Vec<Problem>) {
+    let table = facts.watermark_table;
+    if !facts.has_schema {
+        return;
+    }
+    if !table.is_there {
+        problems.push(Problem::WatermarkMissing(needs.watermark()));
+    } else if !table.may_use {
+        problems.push(Problem::WatermarkRights { table: needs.watermark(), role: facts.server.role.clone() });
+    }
+}
+
+/// A slot that was never there is created by `setup`. One that is gone took its place in the log with it, and a new one
+/// would begin elsewhere.
+fn missing_slot(facts: &Facts, needs: &Needs) -> Problem {
+    let slot = needs.slot.clone();
+    match &facts.watermark {
+        None => Problem::SlotMissing(slot),
+        Some(watermark) => {
+            let confirmed = watermark.mark.confirmed.lsn.to_string();
+            Problem::SlotGone { slot, confirmed, watermark: needs.watermark() }
+        }
     }
 }
 
@@ -214,7 +241,7 @@ fn judge_slot(slot: &Slot, server: &Server, needs: &Needs, problems: &mut Vec<Pr
     let reason = slot.invalidation_reason.clone().or_else(|| is_lost.then(|| "wal_removed".to_owned()));
     if let Some(reason) = reason {
         let confirmed = slot.confirmed_flush.unwrap_or_default().to_string();
-        problems.push(Problem::SlotLost { slot: name(), reason, confirmed });
+        problems.push(Problem::SlotLost { slot: name(), reason, confirmed, watermark: needs.watermark() });
     }
 }
 

@@ -17,13 +17,15 @@ mod explain;
 mod facts;
 mod judge;
 mod problem;
+mod watermark;
 
 pub use explain::explain;
 pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, server_end, slot_reader};
 pub use judge::problems;
 pub use problem::{Problem, counted};
+pub use watermark::{WatermarkTable, read_watermark, write_watermark};
 
-use crate::outbox::Mapping;
+use crate::outbox::{Mapping, TableName};
 
 /// What the relay is configured to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,4 +36,11 @@ pub struct Needs {
     pub publication: String,
     /// The outbox table and its columns.
     pub mapping: Mapping,
+}
+
+impl Needs {
+    /// The table of watermarks: beside the outbox table.
+    pub fn watermark(&self) -> TableName {
+        self.mapping.table.beside("walpost_watermark")
+    }
 }

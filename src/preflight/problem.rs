@@ -139,6 +139,29 @@ pub enum Problem {
         reason: String,
         /// Up to where walpost had confirmed.
         confirmed: String,
+        /// The table of watermarks.
+        watermark: TableName,
+    },
+    /// The slot was there, and is not any more.
+    #[error("replication slot {slot:?} is gone: walpost had confirmed up to {confirmed}, and a new slot begins later")]
+    SlotGone {
+        /// The slot.
+        slot: String,
+        /// Up to where walpost had confirmed.
+        confirmed: String,
+        /// The table of watermarks.
+        watermark: TableName,
+    },
+    /// The table of watermarks does not exist.
+    #[error("table {0} does not exist")]
+    WatermarkMissing(TableName),
+    /// The table of watermarks is not ours to use.
+    #[error("role {role:?} may not read and write table {table}")]
+    WatermarkRights {
+        /// The table.
+        table: TableName,
+        /// Our role.
+        role: String,
     },
     /// The stream is not fit.
     #[error(transparent)]
@@ -159,6 +182,7 @@ impl Problem {
         matches!(
             self,
             Self::TableMissing { is_ours: true, .. }
+                | Self::WatermarkMissing(_)
                 | Self::PublicationMissing(_)
                 | Self::SlotMissing(_)
                 | Self::Stream(StreamProblem::Missing(_))
@@ -182,7 +206,8 @@ impl Problem {
             | Self::SlotDatabase { .. }
             | Self::SlotTemporary(_)
             | Self::SlotTwoPhase(_)
-            | Self::SlotLost { .. } => self.remedy_for_slot(),
+            | Self::SlotLost { .. }
+            | Self::SlotGone { .. } => self.remedy_for_slot(),
             Self::Stream(problem) => remedy_for_stream(problem),
             _ => self.remedy_for_table(),
         }
@@ -221,6 +246,9 @@ impl Problem {
                                           column names"
                 .to_owned(),
             Self::NotATable { .. } => "name an ordinary or partitioned table as outbox.table".to_owned(),
+            Self::WatermarkRights { table, role } => {
+                format!("run `GRANT SELECT, INSERT, UPDATE ON {table} TO {};`", quoted(role))
+            }
             Self::NotLogged(table) => format!("run `ALTER TABLE {table} SET LOGGED;`"),
             Self::Columns(error) => error.hint(),
             Self::GeneratedColumn { .. } => "map an ordinary column under [outbox.columns]".to_owned(),
@@ -247,17 +275,22 @@ impl Problem {
     /// [`Problem::remedy`] for the slot.
     fn remedy_for_slot(&self) -> String {
         match self {
-            Self::SlotTwoPhase(slot) | Self::SlotLost { slot, .. } => {
-                let mut remedy = format!(
-                    "run `SELECT pg_drop_replication_slot({});`, then `walpost setup`; the new slot begins where it is \
-                     created, and what was committed before is sent no more",
-                    escape_literal(slot)
-                );
-                if let Self::SlotLost { confirmed, .. } = self {
-                    remedy.push_str(&format!(" (the old one was confirmed up to {confirmed})"));
-                }
-                remedy
-            }
+            Self::SlotTwoPhase(slot) => format!(
+                "run `SELECT pg_drop_replication_slot({});`, then `walpost setup`; the new slot begins where it is \
+                 created, and what was committed before is sent no more",
+                escape_literal(slot)
+            ),
+            Self::SlotLost { slot, confirmed, watermark, .. } => format!(
+                "run `SELECT pg_drop_replication_slot({literal}); DELETE FROM {watermark} WHERE slot = {literal};`, then \
+                 `walpost setup`; the new slot begins where it is created, and what was committed before is sent no more \
+                 (the old one was confirmed up to {confirmed})",
+                literal = escape_literal(slot)
+            ),
+            Self::SlotGone { slot, watermark, .. } => format!(
+                "if the slot is on another server, go there; else see which committed events the stream lacks, run `DELETE \
+                 FROM {watermark} WHERE slot = {};`, then `walpost setup`, and insert those events again",
+                escape_literal(slot)
+            ),
             _ => "give walpost a slot of its own: choose another name as postgres.slot and run `walpost setup`"
                 .to_owned(),
         }

@@ -19,4 +19,6 @@ pub use message::{Built, Chain, Message, MessageBuilder, MessageError, MessageId
 pub use outcome::Outcome;
 pub use poison::{OnPoison, Poison, PoisonReason};
 pub use sharing::Sharing;
-pub use stream::{Orphans, StreamEnd, StreamError, StreamFit, StreamInspector, StreamPlan, StreamProblem, StreamTail};
+pub use stream::{
+    Orphans, StreamEnd, StreamError, StreamFit, StreamIdentity, StreamInspector, StreamPlan, StreamProblem, StreamTail,
+};

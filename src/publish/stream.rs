@@ -63,9 +63,20 @@ pub enum StreamEnd {
     },
 }
 
+/// Which stream it is: a stream that is deleted and made anew is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamIdentity {
+    /// Its name.
+    pub name: String,
+    /// When it was created, in nanoseconds since 1970 by the broker's clock.
+    pub created_ns: i64,
+}
+
 /// The end of the stream, and what stands behind our last message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamTail {
+    /// Which stream was asked.
+    pub identity: StreamIdentity,
     /// The end.
     pub end: StreamEnd,
     /// Messages of others behind our last one.
@@ -145,6 +156,12 @@ impl StreamInspector {
         Ok(true)
     }
 
+    /// Which stream it is.
+    pub async fn identity(&self) -> Result<StreamIdentity, StreamError> {
+        let info = self.info().await?.ok_or_else(|| StreamProblem::Missing(self.name.clone()))?;
+        Ok(self.identity_of(&info))
+    }
+
     /// Where the stream ends.
     pub async fn end(&self) -> Result<StreamEnd, StreamError> {
         Ok(self.tail().await?.end)
@@ -155,6 +172,7 @@ impl StreamInspector {
         let stream = self.stream().await?.ok_or_else(|| StreamProblem::Missing(self.name.clone()))?;
         let last = stream.cached_info().state.last_sequence;
         let first = stream.cached_info().state.first_sequence.max(1);
+        let identity = self.identity_of(stream.cached_info());
         let mut foreign = 0;
         for sequence in (first..=last).rev() {
             let message = match stream.get_raw_message(sequence).await {
@@ -165,7 +183,7 @@ impl StreamInspector {
             };
             if let Some(header) = message.headers.get(POSITION_HEADER) {
                 let position = header.as_str().parse().map_err(|source| StreamError::Position { sequence, source })?;
-                return Ok(StreamTail { end: StreamEnd::At { sequence: last, position }, foreign });
+                return Ok(StreamTail { identity, end: StreamEnd::At { sequence: last, position }, foreign });
             }
             foreign += 1;
             if foreign > MAX_FOREIGN {
@@ -173,7 +191,7 @@ impl StreamInspector {
             }
         }
         let end = if last == 0 { StreamEnd::Empty } else { StreamEnd::Removed { sequence: last } };
-        Ok(StreamTail { end, foreign })
+        Ok(StreamTail { identity, end, foreign })
     }
 
     /// The largest message that the stream takes, headers included, in bytes; `None` if it sets no limit.
@@ -181,6 +199,11 @@ impl StreamInspector {
         let info = self.info().await?.ok_or_else(|| StreamProblem::Missing(self.name.clone()))?;
         // The server writes -1 for no limit, and takes 0 for that too.
         Ok(usize::try_from(info.config.max_message_size).ok().filter(|max| *max > 0))
+    }
+
+    fn identity_of(&self, info: &Info) -> StreamIdentity {
+        let created_ns = i64::try_from(info.created.unix_timestamp_nanos()).unwrap_or_default();
+        StreamIdentity { name: self.name.clone(), created_ns }
     }
 
     async fn info(&self) -> Result<Option<Info>, StreamError> {

@@ -20,6 +20,7 @@ pub use ending::{Finish, Pause};
 
 use super::{
     event::{Effect, Event, Resume, StopReason},
+    gate::Gate,
     intake::{Intake, IntakeError, LogRow},
     progress::Progress,
     state::Relay,
@@ -53,6 +54,7 @@ pub struct Session {
     log: ReplicationStream,
     intake: Intake,
     relay: Relay<LogRow>,
+    gate: Gate,
     limits: Limits,
     progress: Arc<Progress>,
     /// While behind: when to read next.
@@ -74,11 +76,12 @@ impl Session {
         log: ReplicationStream,
         intake: Intake,
         relay: Relay<LogRow>,
+        gate: Gate,
         limits: Limits,
         progress: Arc<Progress>,
     ) -> Self {
         let now = Instant::now();
-        Self { log, intake, relay, limits, progress, read_at: now, look_after: now }
+        Self { log, intake, relay, gate, limits, progress, read_at: now, look_after: now }
     }
 
     /// Delivers until `stop` is cancelled, somebody has to look at the stream, or something breaks. After an error of the broker's, delivery can go on with
@@ -116,6 +119,7 @@ impl Session {
             tokio::select! {
                 biased;
                 filled = self.log.fill(), if may_read => filled?,
+                () = self.gate.opened() => {}
                 () = sleep_until(timer) => {}
             }
             self.check_log()?;
@@ -200,7 +204,7 @@ impl Session {
     async fn report(&mut self) -> Result<(), SessionError> {
         let now = Instant::now();
         self.relay.pass_time(now);
-        let confirmed = self.relay.confirmed();
+        let confirmed = self.gate.pass(self.relay.confirmed());
         self.log.feedback().flushed(confirmed);
         self.progress.confirmed(confirmed);
         self.progress.waiting(self.relay.in_flight(), self.relay.oldest_commit_time_us());
@@ -226,6 +230,7 @@ impl Session {
                 self.read_at = if behind { Instant::now() + BUSY_READ_DELAY } else { now };
                 Ok(Wake::Log)
             }
+            () = self.gate.opened() => Ok(Wake::Timer),
             () = sleep_until(timer) => Ok(Wake::Timer),
         }
     }

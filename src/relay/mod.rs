@@ -5,16 +5,20 @@
 
 mod driver;
 mod event;
+mod gate;
 mod intake;
 mod lanes;
 mod ledger;
 mod progress;
 mod resume;
 mod state;
+mod watermark;
 
 pub use driver::{Finish, Limits, Pause, Session, SessionError};
 pub use event::{Due, Effect, Event, LogFault, Mode, Resume, StopReason, Window};
+pub use gate::{Gate, Wishes, gate};
 pub use intake::{Intake, IntakeError, LogRow};
 pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};
 pub use resume::{LOST_LOG_REMEDY, LostLog, OnOrphans, ResumeError, Start};
 pub use state::Relay;
+pub use watermark::{Confirmed, Mark, Stored, Watermark, WatermarkError};

@@ -27,6 +27,7 @@ use super::{
     event::{Due, Effect, Event, LogFault, Mode, Resume, StopReason, Window},
     lanes::Lanes,
     ledger::Ledger,
+    watermark::Confirmed,
 };
 use crate::{lsn::Lsn, position::Place, publish::Outcome};
 
@@ -177,8 +178,8 @@ impl<R> Relay<R> {
         self.rows.len() < self.window.max_in_flight && self.row_bytes < self.window.max_in_flight_bytes
     }
 
-    /// The position that may be confirmed to Postgres; [`Lsn::ZERO`] until there is one.
-    pub fn confirmed(&self) -> Lsn {
+    /// The position that may be confirmed to Postgres, and the last event before it.
+    pub fn confirmed(&self) -> Confirmed {
         self.ledger.confirmed()
     }
 
@@ -251,9 +252,14 @@ impl<R> Relay<R> {
         Effect::None
     }
 
-    /// Remembers that `lsn` may be confirmed when every row that was taken up so far is stored.
+    /// Remembers that `lsn` may be confirmed when every row that was taken up so far is stored. What comes before the
+    /// event that the stream ended with was confirmed by whoever stored that, or is with it.
     fn mark(&mut self, lsn: Lsn, now: Instant) {
-        self.ledger.mark(self.next_ticket(), lsn);
+        if self.stored_at_start.is_some_and(|stored| lsn <= stored.commit_lsn) {
+            return;
+        }
+        let last = self.rows.back().map(|last| last.place).or(self.last_stored);
+        self.ledger.mark(self.next_ticket(), lsn, last.filter(|_| self.mode == Mode::Chain));
         self.settle_ledger(now);
     }
 

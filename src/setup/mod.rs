@@ -4,7 +4,7 @@
 //! that changes nothing. What is there and does not fit is refused with the problem that preflight has for it: setup
 //! creates, it never alters.
 //!
-//! The order is fixed: table, publication, stream, slot.
+//! The order is fixed: tables, publication, stream, slot.
 //! - The publication comes before the slot. Decoding looks at the catalog as it was when a change was made; a change
 //!   between slot and publication stops servers up to version 17 for ever, and later ones skip it.
 //! - The slot comes last of all. From then on the server keeps its log for it, so it must not be there before
@@ -93,6 +93,8 @@ struct Found {
 enum Part {
     /// The outbox table.
     Table,
+    /// The table of watermarks.
+    Watermark,
     /// The publication.
     Publication,
     /// The stream.
@@ -171,6 +173,7 @@ impl Setup<'_> {
     fn what(&self, part: Part) -> String {
         match part {
             Part::Table => format!("table {}", self.needs.mapping.table),
+            Part::Watermark => format!("table {}", self.needs.watermark()),
             Part::Publication => format!("publication {}", self.needs.publication),
             Part::Stream => format!("stream {}", self.stream.name),
             Part::Slot => format!("slot {}", self.needs.slot),
@@ -181,6 +184,7 @@ impl Setup<'_> {
     fn text(&self, part: Part, server_version_num: i32) -> Result<String, SetupError> {
         Ok(match part {
             Part::Table => statement::table(self.needs),
+            Part::Watermark => statement::watermark(self.needs),
             Part::Publication => statement::publication(self.needs)?,
             Part::Slot => statement::slot(self.needs, server_version_num),
             Part::Stream => serde_json::to_string_pretty(&self.stream.config())?,
@@ -190,12 +194,13 @@ impl Setup<'_> {
 
 impl Part {
     /// All parts, in the order in which they are created.
-    const ORDER: [Self; 4] = [Self::Table, Self::Publication, Self::Stream, Self::Slot];
+    const ORDER: [Self; 5] = [Self::Table, Self::Watermark, Self::Publication, Self::Stream, Self::Slot];
 
     /// Whether one of the problems is that this part is missing.
     fn is_among(self, problems: &[Problem]) -> bool {
         problems.iter().any(|problem| match problem {
             Problem::TableMissing { .. } => self == Self::Table,
+            Problem::WatermarkMissing(_) => self == Self::Watermark,
             Problem::PublicationMissing(_) => self == Self::Publication,
             Problem::SlotMissing(_) => self == Self::Slot,
             Problem::Stream(StreamProblem::Missing(_)) => self == Self::Stream,

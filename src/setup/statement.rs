@@ -19,6 +19,11 @@ pub(super) fn table(needs: &Needs) -> String {
     fill(include_str!("../../sql/outbox.sql"), &[("{table}", &needs.mapping.table.to_string())])
 }
 
+/// Creates the table of watermarks.
+pub(super) fn watermark(needs: &Needs) -> String {
+    fill(include_str!("../../sql/watermark.sql"), &[("{watermark}", &needs.watermark().to_string())])
+}
+
 /// Creates the publication.
 pub(super) fn publication(needs: &Needs) -> Result<String, IdentifierError> {
     let name = quote_identifier(&needs.publication)?;

@@ -2,10 +2,11 @@
 
 use super::origin::OrphansError;
 use crate::{
+    outbox::TableName,
     postgres::sql::SqlError,
     preflight::{self, Problem, explain},
     publish::{BrokerError, MessageError, StreamError},
-    relay::{ResumeError, SessionError},
+    relay::{ResumeError, SessionError, WatermarkError},
     replication::ReplicationError,
 };
 
@@ -36,6 +37,35 @@ pub enum RunError {
     /// The stream holds events that the database has lost.
     #[error(transparent)]
     Orphans(#[from] Box<OrphansError>),
+    /// The slot or the stream is not as walpost left it.
+    #[error("{error}")]
+    Watermark {
+        /// In what way.
+        error: WatermarkError,
+        /// The watermark's table.
+        table: TableName,
+        /// The slot.
+        slot: String,
+    },
+    /// The watermark cannot be written.
+    #[error("the watermark cannot be written to table {table}, so nothing more is confirmed to Postgres")]
+    WatermarkUnwritten {
+        /// The table.
+        table: TableName,
+        /// Why.
+        source: SqlError,
+    },
+    /// Something holds up the writing of the watermark.
+    #[error(
+        "the watermark is not written to table {table}, so nothing more is confirmed to Postgres: another session holds a lock, or the server is stuck"
+    )]
+    WatermarkHeldUp {
+        /// The table.
+        table: TableName,
+    },
+    /// Another process has written a later watermark.
+    #[error("the watermark is ahead of this process: another one has taken the slot over")]
+    WatermarkAhead,
     /// The stream's name cannot be put in a header.
     #[error(transparent)]
     Message(#[from] MessageError),
@@ -54,6 +84,7 @@ impl RunError {
     pub fn cause(&self) -> String {
         match self {
             Self::Session(error) => error.to_string(),
+            Self::WatermarkUnwritten { source, .. } => format!("{self}: {source}"),
             Self::NotReady(problems) => problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; "),
             other => other.to_string(),
         }
@@ -69,11 +100,18 @@ impl RunError {
             Self::Session(SessionError::Intake(error)) => error.hint(),
             Self::Resume(error) => Some(error.remedy().to_owned()),
             Self::Orphans(error) => Some(error.remedy().to_owned()),
+            Self::Watermark { error, table, slot } => Some(error.remedy(&table.to_string(), slot)),
+            Self::WatermarkUnwritten { source, .. } => explain(source.sqlstate(), &source.to_string()),
+            Self::WatermarkHeldUp { .. } => Some(
+                "see who holds the lock: `SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity WHERE \
+                 wait_event_type = 'Lock';`"
+                    .to_owned(),
+            ),
             Self::Broker(error) | Self::Session(SessionError::Broker(error)) => error.hint().map(str::to_owned),
             Self::JetStream(StreamError::Problem(problem)) => Some(Problem::Stream(problem.clone()).remedy()),
             Self::JetStream(error) => error.hint().map(str::to_owned),
             Self::Session(error) => error.hint().map(str::to_owned),
-            Self::SqlSessionEnded => Some("nothing if it passes: walpost connects anew".to_owned()),
+            Self::SqlSessionEnded | Self::WatermarkAhead => Some("nothing if it passes: walpost connects anew".to_owned()),
             Self::Message(_) => Some("choose another name as nats.stream".to_owned()),
             Self::NotReady(problems) => Some(problems.iter().map(Problem::remedy).collect::<Vec<_>>().join("; ")),
         }

@@ -16,6 +16,7 @@ mod error;
 mod guard;
 mod health;
 mod origin;
+mod recorder;
 mod term;
 mod verdict;
 

@@ -5,13 +5,13 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Phase, RunError, Supervisor, guard, origin::Origin};
+use super::{Phase, RunError, Supervisor, guard, origin::Origin, recorder::Recorder};
 use crate::{
     plan::Plan,
     postgres::sql::Session as SqlSession,
     preflight::{self, Facts, Problem},
-    publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamTail},
-    relay::{Finish, Intake, Mode, Pause, Progress, Relay, Resume, Session},
+    publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamIdentity, StreamTail},
+    relay::{Finish, Intake, Mark, Mode, Pause, Progress, Relay, Resume, Session, Watermark, WatermarkError, Wishes, gate},
     replication::{Connection, ReplicationStream, StartOptions},
 };
 
@@ -24,12 +24,19 @@ const SLOT_IN_USE: &str = "55006";
 
 /// What it takes to lead.
 struct Lead {
-    mode: Mode,
     sql: SqlSession,
     /// None while it is away.
     broker: Option<Broker>,
     session: Session,
+    wishes: Wishes,
+    course: Course,
+}
+
+/// From which log to which stream.
+struct Course {
+    mode: Mode,
     origin: Origin,
+    stream: StreamIdentity,
 }
 
 /// What was found on both sides.
@@ -54,7 +61,9 @@ impl Supervisor {
             () = stop.cancelled() => return Ok(self.unfinished()),
             prepared = self.prepare(was_ready) => prepared,
         };
-        let Lead { mode, sql, mut broker, mut session, origin } = prepared?;
+        let Lead { sql, mut broker, mut session, wishes, course } = prepared?;
+        let (source, stream) = (&course.origin.source, &course.stream);
+        let mut recorder = Recorder { sql: &sql, needs: &self.plan.needs, source, stream, wishes };
         *was_ready = true;
         self.health.enter(Phase::Leading);
         // When Postgres shuts down it ends the sessions for SQL first, and then waits for its walsenders to be done:
@@ -67,7 +76,8 @@ impl Supervisor {
         };
         tokio::select! {
             biased;
-            led = self.lead(&mut session, &mut broker, (mode, &origin), &leave) => led?,
+            led = self.lead(&mut session, &mut broker, &course, &leave) => led?,
+            error = recorder.run() => return Err(error),
             never = cancel_at_end => match never {},
             never = watch_server_end(&sql, &self.progress) => match never {},
             error = guard::until_rows_are_left_out(&sql, &self.plan.needs, &self.progress) => return Err(error),
@@ -77,6 +87,12 @@ impl Supervisor {
             && let Err(error) = session.drain(broker).await
         {
             tracing::warn!(%error, "the last answers did not come");
+        }
+        // Once Postgres has ended the SQL session nothing more can be written; what was confirmed before is written.
+        if !sql.has_ended()
+            && let Err(error) = recorder.finish().await
+        {
+            tracing::warn!(%error, "the last watermark could not be written");
         }
         let finish = session.leave().await?;
         if stop.is_cancelled() { Ok(finish) } else { Err(RunError::SqlSessionEnded) }
@@ -98,13 +114,12 @@ impl Supervisor {
                 }
                 found = self.inspect(&sql, &broker).await?;
             }
-            match self.take_slot(&sql, &broker, found.mode).await {
+            match self.take_slot(&sql, &broker, &found).await {
                 Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
                 Err(error) => return Err(error),
-                Ok((log, origin)) => {
-                    let mode = found.mode;
-                    let session = self.session(log, &origin, &broker, found).await?;
-                    return Ok(Lead { mode, sql, broker: Some(broker), session, origin });
+                Ok((log, course)) => {
+                    let (session, wishes) = self.session(log, &course, &broker, found).await?;
+                    return Ok(Lead { sql, broker: Some(broker), session, wishes, course });
                 }
             }
         }
@@ -153,18 +168,37 @@ impl Supervisor {
         &self,
         sql: &SqlSession,
         broker: &Broker,
-        mode: Mode,
-    ) -> Result<(ReplicationStream, Origin), RunError> {
+        found: &Found,
+    ) -> Result<(ReplicationStream, Course), RunError> {
         let needs = &self.plan.needs;
-        let end = self.stream_end(broker, mode).await?;
+        let (end, stream) = self.stream_end(broker, found.mode).await?;
         // Of several hosts, the one that was looked at.
         let mut connection = Connection::open(sql.host()).await?;
         let origin = Origin::ask(&mut connection, &needs.slot).await?;
-        let start = self.begin_after(&end, &origin, broker).await?;
-        self.progress.server_ends_at(origin.wal_end);
+        let course = Course { mode: found.mode, origin, stream };
+        let end = self.admit(&course, &found.facts, end)?;
+        let start = self.begin_after(&end, &course.origin, broker).await?;
+        self.progress.server_ends_at(course.origin.wal_end);
         let options =
             StartOptions { slot: needs.slot.clone(), publication: needs.publication.clone(), start: start.lsn };
-        Ok((connection.start(&options).await?, origin))
+        Ok((connection.start(&options).await?, course))
+    }
+
+    /// Holds slot and stream against the watermark; gives where the stream ends, as far as they know together.
+    fn admit(&self, course: &Course, facts: &Facts, end: StreamEnd) -> Result<StreamEnd, RunError> {
+        let Course { mode, origin: Origin { source, .. }, stream } = course;
+        let Some(watermark) = facts.watermark.as_ref().filter(|watermark| watermark.is_of(source)) else {
+            return Ok(end);
+        };
+        let confirmed = facts.slot.as_ref().and_then(|slot| slot.confirmed_flush).unwrap_or_default();
+        let admitted = watermark.check_slot(source, confirmed).and_then(|()| watermark.check_stream(stream));
+        let end = admitted.and_then(|()| if *mode == Mode::Chain { watermark.end_of(stream, end) } else { Ok(end) });
+        end.map_err(|error| self.refusal(error))
+    }
+
+    fn refusal(&self, error: WatermarkError) -> RunError {
+        let needs = &self.plan.needs;
+        RunError::Watermark { error, table: needs.watermark(), slot: needs.slot.clone() }
     }
 
     /// A session over the log that now is ours. Only now nobody else has the slot, so the end of the stream is asked
@@ -172,13 +206,15 @@ impl Supervisor {
     async fn session(
         &self,
         log: ReplicationStream,
-        origin: &Origin,
+        course: &Course,
         broker: &Broker,
         Found { facts, mode }: Found,
-    ) -> Result<Session, RunError> {
+    ) -> Result<(Session, Wishes), RunError> {
         let Plan { needs, template, stream, window, limits, hold_back, on_poison, .. } = &self.plan;
-        let resume = self.resume_point(broker, mode, origin).await?;
-        let source = &origin.source;
+        let source = &course.origin.source;
+        let (end, _) = self.stream_end(broker, mode).await?;
+        let end = self.admit(course, &facts, end)?;
+        let resume = course.origin.continue_after(&end, self.plan.on_orphans)?.resume;
         tracing::info!(
             %mode,
             slot = needs.slot,
@@ -191,9 +227,12 @@ impl Supervisor {
         let sizes = broker.size_limits().await?;
         let builder = MessageBuilder::new(Arc::clone(template), source.clone(), &stream.name, sizes)?;
         let composer = Composer::new(builder, *on_poison);
+        let is_ours = |watermark: &&Watermark| watermark.source == *source && watermark.stream == course.stream;
+        let mark = facts.watermark.as_ref().filter(is_ours).map_or_else(Mark::default, |watermark| watermark.mark);
+        let (gate, wishes) = gate(mark);
         let intake = Intake::new(mode, needs.mapping.clone(), facts.base_types, composer, self.progress());
         let relay = Relay::new(mode, *window, *hold_back, resume);
-        Ok(Session::new(log, intake, relay, *limits, self.progress()))
+        Ok((Session::new(log, intake, relay, gate, *limits, self.progress()), wishes))
     }
 
     /// Delivers until `leave` is cancelled. While the broker is away the log stays open.
@@ -201,14 +240,14 @@ impl Supervisor {
         &self,
         session: &mut Session,
         broker: &mut Option<Broker>,
-        (mode, origin): (Mode, &Origin),
+        course: &Course,
         leave: &CancellationToken,
     ) -> Result<(), RunError> {
         while let Some(present) = broker {
             let error = match session.run(present, leave).await {
                 Ok(Pause::Stop) => return Ok(()),
                 Ok(Pause::Look) => {
-                    session.look(self.resume_point(present, mode, origin)).await?;
+                    session.look(self.resume_point(present, course)).await?;
                     continue;
                 }
                 Err(error) if error.is_mended_by_another_broker() => error,
@@ -221,7 +260,7 @@ impl Supervisor {
                 biased;
                 () = leave.cancelled() => return Ok(()),
                 never = session.tend() => match never? {},
-                regained = self.regain(error.into(), mode, origin) => regained?,
+                regained = self.regain(error.into(), course) => regained?,
             };
             session.resume(resume, sizes)?;
             *broker = Some(regained);
@@ -230,52 +269,55 @@ impl Supervisor {
     }
 
     /// Tries until there is a connection to the broker again, and its stream says where it ends.
-    async fn regain(&self, lost: RunError, mode: Mode, origin: &Origin) -> Result<Reached, RunError> {
+    async fn regain(&self, lost: RunError, course: &Course) -> Result<Reached, RunError> {
         let mut error = lost;
         loop {
             sleep(self.pause_after(error)?).await;
-            match self.reach_broker(mode, origin).await {
+            match self.reach_broker(course).await {
                 Ok(reached) => return Ok(reached),
                 Err(again) => error = again,
             }
         }
     }
 
-    async fn reach_broker(&self, mode: Mode, origin: &Origin) -> Result<Reached, RunError> {
+    async fn reach_broker(&self, course: &Course) -> Result<Reached, RunError> {
         let broker = Broker::connect(&self.plan.broker).await?;
         let problems = broker.inspector().problems(&self.plan.stream).await?;
         if !problems.is_empty() {
             return Err(RunError::NotReady(problems.into_iter().map(Problem::Stream).collect()));
         }
         let sizes = broker.size_limits().await?;
-        let resume = self.resume_point(&broker, mode, origin).await?;
+        let resume = self.resume_point(&broker, course).await?;
         Ok(Reached { broker, resume, sizes })
     }
 
     /// Where the stream ends, for a log that is being read.
-    async fn resume_point(&self, broker: &Broker, mode: Mode, origin: &Origin) -> Result<Resume, RunError> {
-        let end = self.stream_end(broker, mode).await?;
-        Ok(origin.continue_after(&end, self.plan.on_orphans)?.resume)
+    async fn resume_point(&self, broker: &Broker, course: &Course) -> Result<Resume, RunError> {
+        let (end, stream) = self.stream_end(broker, course.mode).await?;
+        if stream != course.stream {
+            return Err(self.refusal(WatermarkError::StreamRecreated { stream: stream.name }));
+        }
+        Ok(course.origin.continue_after(&end, self.plan.on_orphans)?.resume)
     }
 
-    /// Where the stream ends. The end of a shared stream says nothing about what it holds of ours.
-    async fn stream_end(&self, broker: &Broker, mode: Mode) -> Result<StreamEnd, RunError> {
+    /// Where the stream ends, and which one it is. The end of a shared stream says nothing about what it holds of ours.
+    async fn stream_end(&self, broker: &Broker, mode: Mode) -> Result<(StreamEnd, StreamIdentity), RunError> {
+        let inspector = broker.inspector();
         if mode == Mode::Shared {
-            return Ok(StreamEnd::Empty);
+            return Ok((StreamEnd::Empty, inspector.identity().await?));
         }
-        let StreamTail { end, foreign } = broker.inspector().tail().await?;
+        let StreamTail { identity, end, foreign } = inspector.tail().await?;
         match end {
             StreamEnd::At { sequence, .. } if foreign > 0 => {
                 self.progress.foreign_messages(sequence, foreign);
                 tracing::warn!(sequence, foreign, "messages of others are in walpost's stream; passing over them");
             }
-            StreamEnd::Removed { sequence } => tracing::warn!(
-                sequence,
-                "the stream holds no last event of ours, so delivery continues at the slot's own position"
-            ),
+            StreamEnd::Removed { sequence } => {
+                tracing::warn!(sequence, "the stream does not hold its last event any more");
+            }
             _ => {}
         }
-        Ok(end)
+        Ok((end, identity))
     }
 }
 

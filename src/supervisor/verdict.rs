@@ -10,7 +10,7 @@ use crate::{
     postgres::{ConnectError, sql::SqlError},
     preflight::Problem,
     publish::{BrokerError, Outcome, StreamError, StreamProblem},
-    relay::{IntakeError, ResumeError, SessionError, StopReason},
+    relay::{IntakeError, ResumeError, SessionError, StopReason, WatermarkError},
     replication::ReplicationError,
 };
 
@@ -49,6 +49,11 @@ pub fn verdict(error: &RunError) -> Verdict {
         RunError::Replication(error) => of_replication(error),
         RunError::Resume(error) => (of_resume(error), Stop),
         RunError::Orphans(_) => (Code::ORPHANS, Stop),
+        RunError::Watermark { error, .. } => (of_watermark(error), Stop),
+        // The session for SQL broke: then that is the trouble.
+        RunError::WatermarkUnwritten { source, .. } if source.sqlstate().is_none() => of_sql(source),
+        RunError::WatermarkUnwritten { .. } | RunError::WatermarkHeldUp { .. } => (Code::WATERMARK, Retry),
+        RunError::WatermarkAhead => (Code::OVERTAKEN, Retry),
         RunError::Message(_) => (Code::EVENT_UNPUBLISHABLE, Stop),
         RunError::Session(error) => of_session(error),
     }
@@ -185,12 +190,13 @@ pub(crate) fn of_problem(problem: &Problem) -> Verdict {
         | Problem::NotViaRoot { .. }
         | Problem::ColumnsLeftOut { .. }
         | Problem::RowFilter { .. } => (Code::PUBLICATION, Stop),
+        Problem::WatermarkMissing(_) | Problem::WatermarkRights { .. } => (Code::WATERMARK, Stop),
         Problem::SlotMissing(_) => (Code::SLOT_MISSING, Stop),
         Problem::SlotPlugin { .. }
         | Problem::SlotDatabase { .. }
         | Problem::SlotTemporary(_)
         | Problem::SlotTwoPhase(_) => (Code::SLOT_UNFIT, Stop),
-        Problem::SlotLost { .. } => (Code::SLOT_LOST, Stop),
+        Problem::SlotLost { .. } | Problem::SlotGone { .. } => (Code::SLOT_LOST, Stop),
         Problem::Stream(problem) => of_stream_problem(problem),
     }
 }
@@ -226,6 +232,14 @@ pub(crate) fn of_stream(error: &StreamError) -> Verdict {
         StreamError::NoJetStream => (Code::NATS_WITHOUT_JETSTREAM, Retry),
         StreamError::Foreign { .. } => (Code::STREAM_FOREIGN, Stop),
         StreamError::Position { .. } => (Code::NEWER_VERSION, Stop),
+    }
+}
+
+fn of_watermark(error: &WatermarkError) -> Code {
+    match error {
+        WatermarkError::SlotMoved { .. } => Code::SLOT_MOVED,
+        WatermarkError::StreamRecreated { .. } | WatermarkError::StreamEmptied { .. } => Code::STREAM_RECREATED,
+        WatermarkError::StreamForgot { .. } => Code::STREAM_FORGOT,
     }
 }
 

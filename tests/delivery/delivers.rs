@@ -63,7 +63,13 @@ async fn three_hundred_mixed_transactions_arrive_once_in_commit_order_and_byte_f
         let postgres = PrivatePostgres::start(PostgresOptions::default().binaries(binaries)).await.unwrap();
         let broker = nats().await;
         let settings = Settings::new(&postgres.url(), &broker.url());
-        let parts = ["table public.outbox", "publication walpost", "stream OUTBOX", "slot walpost"];
+        let parts = [
+            "table public.outbox",
+            "table public.walpost_watermark",
+            "publication walpost",
+            "stream OUTBOX",
+            "slot walpost",
+        ];
         assert_eq!(settings.set_up().await, parts.map(|part| format!("created  {part}\n")).concat());
         assert_eq!(settings.set_up().await, parts.map(|part| format!("exists   {part}\n")).concat());
 

@@ -102,7 +102,7 @@ async fn a_server_without_logical_log_is_told_with_everything_else_that_is_missi
     let (postgres, broker) = (own_postgres(&[("wal_level", "replica")]).await, nats().await);
     let settings = Settings::new(&postgres.url(), &broker.url());
     let lines = [
-        "error: WP0104 cannot deliver: 5 things are missing or do not fit",
+        "error: WP0104 cannot deliver: 6 things are missing or do not fit",
         "  WP0104 wal_level is replica, logical decoding needs logical",
         "    hint: run `ALTER SYSTEM SET wal_level = logical;` and restart Postgres",
     ];
@@ -117,8 +117,9 @@ async fn on_a_fresh_database_all_that_is_missing_is_told_at_once() {
     let url = database(newest().await, "errors_fresh").await;
     let settings = Settings::new(&url, &broker.url()).with("POSTGRES_SLOT", "errors_fresh");
     let lines = [
-        "error: WP0201 cannot deliver: 4 things are missing or do not fit",
+        "error: WP0201 cannot deliver: 5 things are missing or do not fit",
         "  WP0201 table public.outbox does not exist",
+        "  WP0203 table public.walpost_watermark does not exist",
         "  WP0202 publication \"walpost\" does not exist",
         "  WP0301 replication slot \"errors_fresh\" does not exist",
         "  WP0501 stream \"OUTBOX\" does not exist",
@@ -133,8 +134,9 @@ async fn on_a_fresh_database_all_that_is_missing_is_told_at_once() {
     let client = connect(&url).await;
     for (sql, code, told) in [
         ("DROP PUBLICATION walpost", "WP0202", "publication \"walpost\" does not exist"),
+        ("DROP TABLE walpost_watermark", "WP0203", "table public.walpost_watermark does not exist"),
         (
-            "SELECT pg_drop_replication_slot('errors_fresh')",
+            "DELETE FROM walpost_watermark; SELECT pg_drop_replication_slot('errors_fresh')",
             "WP0301",
             "replication slot \"errors_fresh\" does not exist",
         ),

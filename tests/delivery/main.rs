@@ -13,6 +13,7 @@ mod chain;
 mod confirms;
 mod delivers;
 mod errors;
+mod guards;
 mod held;
 mod killed;
 mod large;

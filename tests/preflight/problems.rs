@@ -44,11 +44,12 @@ async fn a_complete_server_has_no_problems() {
 #[tokio::test]
 async fn an_empty_database_lacks_three_things() {
     for server in servers().await {
-        let world = World::new(server, "empty").await;
+        let world = World::empty(server, "empty").await;
         assert_eq!(
             world.told().await,
             [
                 "table public.outbox does not exist",
+                "table public.walpost_watermark does not exist",
                 "publication \"walpost\" does not exist",
                 "replication slot \"empty\" does not exist",
             ]
@@ -204,9 +205,12 @@ async fn a_role_needs_replication_or_the_providers_stand_in_for_it() {
         let plain = connect(&server.url_for("plain", "plain")).await;
         let told = async || problems(&inspect(&plain, &world.needs).await.unwrap(), &world.needs);
         let found = told().await;
-        assert_eq!(found, [Problem::NoReplication("plain".to_owned())]);
-        assert_eq!(found[0].to_string(), "role \"plain\" may not use replication");
-        world.execute(&sql_of(&found[0])).await;
+        let words: Vec<String> = found.iter().map(Problem::to_string).collect();
+        let rights = "role \"plain\" may not read and write table public.walpost_watermark";
+        assert_eq!(words, ["role \"plain\" may not use replication", rights]);
+        for problem in &found {
+            world.execute(&sql_of(problem)).await;
+        }
         assert_eq!(told().await, []);
 
         world
@@ -219,7 +223,7 @@ async fn a_role_needs_replication_or_the_providers_stand_in_for_it() {
 #[tokio::test]
 async fn a_server_that_cannot_decode_is_refused_before_anything_is_created() {
     for server in servers_with(&[("wal_level", "replica"), ("max_replication_slots", "1")]).await {
-        let world = World::new(&server, "level").await;
+        let world = World::empty(&server, "level").await;
         world.execute("SELECT pg_create_physical_replication_slot('standby')").await;
         assert_eq!(
             world.told().await,
@@ -227,6 +231,7 @@ async fn a_server_that_cannot_decode_is_refused_before_anything_is_created() {
                 "wal_level is replica, logical decoding needs logical",
                 "all 1 replication slots of the server are taken (max_replication_slots)",
                 "table public.outbox does not exist",
+                "table public.walpost_watermark does not exist",
                 "publication \"walpost\" does not exist",
                 "replication slot \"level\" does not exist",
             ]

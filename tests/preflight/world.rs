@@ -87,8 +87,15 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Makes a database of this name.
+    /// Makes a database of this name, with a table of watermarks, for tests of other things.
     pub(crate) async fn new(server: &PrivatePostgres, name: &str) -> Self {
+        let world = Self::empty(server, name).await;
+        world.execute(&include_str!("../../sql/watermark.sql").replace("{watermark}", "walpost_watermark")).await;
+        world
+    }
+
+    /// Makes a database of this name.
+    pub(crate) async fn empty(server: &PrivatePostgres, name: &str) -> Self {
         server.execute_sql(&format!("CREATE DATABASE {name}")).await.unwrap();
         let stream = format!("{name}_{}", server.port());
         let nats = NATS.get_or_init(async || PrivateNats::start(NatsOptions::default()).await.unwrap()).await;

@@ -1,5 +1,6 @@
 //! Every problem from made-up facts, and none from good ones.
 
+use super::super::WatermarkTable;
 use super::*;
 use crate::outbox::{BaseTypes, Mapping, OptionalColumn};
 
@@ -76,6 +77,8 @@ fn good() -> Facts {
             confirmed_flush: "0/1528".parse().ok(),
             restart: "0/1500".parse().ok(),
         }),
+        watermark_table: WatermarkTable { is_there: true, may_use: true },
+        watermark: None,
     }
 }
 
@@ -94,7 +97,7 @@ fn a_good_server_has_no_problems() {
 #[test]
 fn each_thing_that_is_wrong_is_told() {
     type Case = (fn(&mut Facts), &'static str);
-    let cases: [Case; 20] = [
+    let cases: [Case; 22] = [
         (|f| f.server.version_num = 130_011, "Postgres 18.3 is too old, walpost needs version 14 or later"),
         (|f| f.server.is_in_recovery = true, "the server is a standby (in recovery), and walpost needs the primary"),
         (|f| f.server.wal_level = "replica".into(), "wal_level is replica, logical decoding needs logical"),
@@ -106,6 +109,8 @@ fn each_thing_that_is_wrong_is_told() {
             |f| f.table().persistence = 'u',
             "table public.outbox is unlogged or temporary, so its rows are not in the log",
         ),
+        (|f| f.watermark_table.is_there = false, "table public.walpost_watermark does not exist"),
+        (|f| f.watermark_table.may_use = false, "role \"relay\" may not read and write table public.walpost_watermark"),
         (|f| f.publication = None, "publication \"walpost\" does not exist"),
         (|f| f.publication().publishes_insert = false, "publication \"walpost\" does not publish inserts"),
         (|f| f.publication().has_table = false, "publication \"walpost\" does not contain table public.outbox"),

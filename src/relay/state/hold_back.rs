@@ -35,7 +35,7 @@ impl<R> Relay<R> {
     }
 
     pub(super) fn settle_ledger(&mut self, now: Instant) {
-        self.ledger.settle(self.first_ticket, now, self.seen(now));
+        self.ledger.settle(self.first_ticket, self.acked_sequence, now, self.seen(now));
     }
 
     /// Whether a position may be confirmed only after another look at the stream. The end of a shared stream tells nothing.

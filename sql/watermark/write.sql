@@ -1,0 +1,14 @@
+-- Raises the watermark of a slot. A process that lost the slot to another one and does not know it yet is behind the
+-- row, and changes nothing: no row is reported then. Waiting for standbys would hold up the confirmation: what matters
+-- is that the row survives a crash of this server.
+INSERT INTO {watermark} AS w
+       (slot, system_id, timeline, confirmed_lsn, ceiling_lsn, event_lsn, event_index, event_sequence,
+        stream, stream_created)
+VALUES ($1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6::text::pg_lsn, $7, $8, $9, $10)
+    ON CONFLICT (slot) DO UPDATE
+   SET system_id = excluded.system_id, timeline = excluded.timeline,
+       confirmed_lsn = excluded.confirmed_lsn, ceiling_lsn = excluded.ceiling_lsn,
+       event_lsn = excluded.event_lsn, event_index = excluded.event_index, event_sequence = excluded.event_sequence,
+       stream = excluded.stream, stream_created = excluded.stream_created, written_at = now()
+ WHERE w.system_id <> excluded.system_id
+    OR (w.timeline, w.confirmed_lsn) <= (excluded.timeline, excluded.confirmed_lsn)
