@@ -1,10 +1,13 @@
 -- Raises the watermark of a slot. A process that lost the slot to another one and does not know it yet is behind the
--- row, and changes nothing: no row is reported then. Waiting for standbys would hold up the confirmation: what matters
--- is that the row survives a crash of this server.
+-- row, and changes nothing: no row is reported then. The row must survive a crash of this server, whatever the role's
+-- settings; waiting for standbys would only hold up the confirmation.
+  WITH durable AS MATERIALIZED (SELECT set_config('synchronous_commit', 'local', true))
 INSERT INTO {watermark} AS w
        (slot, system_id, timeline, confirmed_lsn, ceiling_lsn, event_lsn, event_index, event_sequence,
         stream, stream_created)
-VALUES ($1, $2, $3, $4::text::pg_lsn, $5::text::pg_lsn, $6::text::pg_lsn, $7, $8, $9, $10)
+SELECT $1::text, $2::text, $3::int8, $4::text::pg_lsn, $5::text::pg_lsn, $6::text::pg_lsn, $7::int8, $8::int8,
+       $9::text, $10::int8
+  FROM durable
     ON CONFLICT (slot) DO UPDATE
    SET system_id = excluded.system_id, timeline = excluded.timeline,
        confirmed_lsn = excluded.confirmed_lsn, ceiling_lsn = excluded.ceiling_lsn,

@@ -72,20 +72,13 @@ enum Wake {
 
 impl Session {
     /// A session over a connection that streams.
-    pub fn new(
-        log: ReplicationStream,
-        intake: Intake,
-        relay: Relay<LogRow>,
-        gate: Gate,
-        limits: Limits,
-        progress: Arc<Progress>,
-    ) -> Self {
-        let now = Instant::now();
+    pub fn new(log: ReplicationStream, intake: Intake, relay: Relay<LogRow>, gate: Gate, limits: Limits) -> Self {
+        let (progress, now) = (intake.progress(), Instant::now());
         Self { log, intake, relay, gate, limits, progress, read_at: now, look_after: now }
     }
 
-    /// Delivers until `stop` is cancelled, somebody has to look at the stream, or something breaks. After an error of the broker's, delivery can go on with
-    /// another connection.
+    /// Delivers until `stop` is cancelled, somebody has to look at the stream, or something breaks. After an error of
+    /// the broker's, delivery can go on with another connection.
     pub async fn run(&mut self, broker: &mut Broker, stop: &CancellationToken) -> Result<Pause, SessionError> {
         if self.relay.in_flight() == 0 {
             self.tell_recovery();

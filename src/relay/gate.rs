@@ -43,7 +43,7 @@ impl Gate {
     /// Waits until something more is written down; for ever if there is nobody to do it. Safe to cancel.
     pub(super) async fn opened(&mut self) {
         if self.mark.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -57,7 +57,7 @@ impl Wishes {
                 return wish;
             }
             if self.wish.changed().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -74,6 +74,11 @@ impl Intake {
         Self { mode, mapping, base_types, outbox: None, foreign: HashSet::new(), composer, progress }
     }
 
+    /// The account that it keeps.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     /// Makes messages within the limits of another broker connection from now on.
     pub fn limit_messages(&mut self, limits: SizeLimits) {
         self.composer.set_limits(limits);

@@ -232,7 +232,7 @@ impl Supervisor {
         let (gate, wishes) = gate(mark);
         let intake = Intake::new(mode, needs.mapping.clone(), facts.base_types, composer, self.progress());
         let relay = Relay::new(mode, *window, *hold_back, resume);
-        Ok((Session::new(log, intake, relay, gate, *limits, self.progress()), wishes))
+        Ok((Session::new(log, intake, relay, gate, *limits), wishes))
     }
 
     /// Delivers until `leave` is cancelled. While the broker is away the log stays open.

@@ -332,7 +332,7 @@ impl Daemon {
     fn report(&mut self, room: &mut Room) -> Result<(), Break> {
         let (Some(relay), Some(wire)) = (&mut self.relay, self.wire) else { return Ok(()) };
         relay.pass_time(room.instant());
-        let lsn = self.mistakes.confirmed(relay.confirmed().as_u64());
+        let lsn = self.mistakes.confirmed(relay.confirmed().lsn.as_u64());
         let (reported, at) = self.reported;
         if lsn < reported {
             return Err(broken("I5", format!("{lsn} is confirmed after {reported}")).into());
