@@ -106,6 +106,9 @@ async fn twenty_kills_lose_repeat_and_reorder_nothing() {
     for _ in 0..KILLS {
         let before = stored;
         world.live_for_a_while().await;
+        if world.chance.percent(70) {
+            wait::until("something is stored", async || world.reader.last_sequence().await > before).await;
+        }
         world.daemon.kill().await;
         if world.chance.percent(70) {
             // Else the successor meets what its predecessor left behind: a slot in use, messages on their way.
