@@ -111,7 +111,9 @@ impl RunError {
             Self::JetStream(StreamError::Problem(problem)) => Some(Problem::Stream(problem.clone()).remedy()),
             Self::JetStream(error) => error.hint().map(str::to_owned),
             Self::Session(error) => error.hint().map(str::to_owned),
-            Self::SqlSessionEnded | Self::WatermarkAhead => Some("nothing if it passes: walpost connects anew".to_owned()),
+            Self::SqlSessionEnded | Self::WatermarkAhead => {
+                Some("nothing if it passes: walpost connects anew".to_owned())
+            }
             Self::Message(_) => Some("choose another name as nats.stream".to_owned()),
             Self::NotReady(problems) => Some(problems.iter().map(Problem::remedy).collect::<Vec<_>>().join("; ")),
         }

@@ -48,6 +48,7 @@ fn examples() -> Vec<RunError> {
     all.extend(of_nats());
     all.extend(resuming().into_iter().map(RunError::Resume));
     all.extend(delivering().into_iter().map(RunError::Session));
+    all.extend(watermarks());
     all
 }
 
@@ -123,7 +124,10 @@ fn problems() -> Vec<Problem> {
         P::SlotDatabase { slot: name(), found: "a".into(), expected: "b".into() },
         P::SlotTemporary(name()),
         P::SlotTwoPhase(name()),
-        P::SlotLost { slot: name(), reason: "wal_removed".into(), confirmed: "0/0".into() },
+        P::SlotLost { slot: name(), reason: "wal_removed".into(), confirmed: "0/0".into(), watermark: table() },
+        P::SlotGone { slot: name(), confirmed: "0/0".into(), watermark: table() },
+        P::WatermarkMissing(table()),
+        P::WatermarkRights { table: table(), role: "walpost".into() },
     ];
     all.extend(of_stream.map(P::Stream));
     all
@@ -164,6 +168,22 @@ fn resuming() -> [ResumeError; 5] {
         }),
         ResumeError::Ahead { stream: Lsn::new(2), server: Lsn::new(1) },
     ]
+}
+
+fn watermarks() -> Vec<RunError> {
+    use walpost::relay::WatermarkError as E;
+    let table = || "public.walpost_watermark".parse().unwrap();
+    let stream = || "OUTBOX".to_owned();
+    let refused = [
+        E::SlotMoved { slot: "walpost".into(), found: Lsn::new(2), known: Lsn::new(1) },
+        E::StreamRecreated { stream: stream() },
+        E::StreamEmptied { stream: stream(), known: 1, last_sequence: 2 },
+        E::StreamForgot { stream: stream(), known: 1 },
+    ];
+    let refused = refused.map(|error| RunError::Watermark { error, table: table(), slot: "walpost".into() });
+    let mut all = vec![RunError::WatermarkHeldUp { table: table() }, RunError::WatermarkAhead];
+    all.extend(refused);
+    all
 }
 
 fn delivering() -> Vec<SessionError> {
