@@ -11,7 +11,9 @@ use crate::{
     postgres::sql::Session as SqlSession,
     preflight::{self, Facts, Problem},
     publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamIdentity, StreamTail},
-    relay::{Finish, Intake, Mark, Mode, Pause, Progress, Relay, Resume, Session, Watermark, WatermarkError, Wishes, gate},
+    relay::{
+        Finish, Intake, Mark, Mode, Pause, Progress, Relay, Resume, Session, Watermark, WatermarkError, Wishes, gate,
+    },
     replication::{Connection, ReplicationStream, StartOptions},
 };
 
