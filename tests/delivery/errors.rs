@@ -277,10 +277,10 @@ async fn beside_a_json_log_the_last_error_is_json_too() {
     let settings = Settings::new(&url, &broker.url()).with("POSTGRES_SLOT", "errors_json");
     let told = last_line(&settings.run(&["run"]).await.stderr);
     assert_eq!(told["code"], "WP0201");
-    assert_eq!(told["error"], "cannot deliver: 4 things are missing or do not fit");
+    assert_eq!(told["error"], "cannot deliver: 5 things are missing or do not fit");
     let codes: Vec<&str> =
         told["problems"].as_array().unwrap().iter().map(|problem| problem["code"].as_str().unwrap()).collect();
-    assert_eq!(codes, ["WP0201", "WP0202", "WP0301", "WP0501"]);
+    assert_eq!(codes, ["WP0201", "WP0203", "WP0202", "WP0301", "WP0501"]);
     let pages: Vec<String> = codes.iter().map(|code| format!("docs/reference/errors/{code}.md")).collect();
     assert_eq!(told["see"], json!(pages));
     for problem in told["problems"].as_array().unwrap() {
