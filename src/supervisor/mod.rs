@@ -72,7 +72,7 @@ impl Supervisor {
     async fn serve(&self, stop: &CancellationToken) -> Result<Finish, RunError> {
         let mut was_ready = false;
         loop {
-            let error = match self.term(stop, &mut was_ready).await {
+            let error = match Box::pin(self.term(stop, &mut was_ready)).await {
                 Ok(finish) => return Ok(finish),
                 Err(error) if was_ready => error,
                 Err(error) => return Err(error),
