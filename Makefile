@@ -4,10 +4,10 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools tools-all build demo test simulate torture crash-points check bench clean
+.PHONY: help tools tools-all build demo test simulate torture crash-points check bench bench-availability clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
 
 tools: ## install the pinned Postgres and NATS servers into .tools/
 	@$(PYTHON) tools/install.py
@@ -43,6 +43,9 @@ check: ## check format, lints and documentation
 
 bench: tools ## drain a backlog of 500,000 events, beside pg_recvlogical on the same log
 	$(CARGO) bench --locked --bench backlog
+
+bench-availability: tools ## how long events stand still when the leader changes or the broker is away
+	$(CARGO) bench --locked --bench availability
 
 clean: ## remove what was built and the installed servers
 	$(CARGO) clean

@@ -148,7 +148,7 @@ async fn a_stream_that_is_full_keeps_the_rest_unconfirmed_until_there_is_room() 
     }
     let daemon = settings.start();
     daemon.until_blocked("WP0503").await;
-    assert!(daemon.log().contains("maximum messages exceeded"), "{}", daemon.log());
+    wait::until("it is told", async || daemon.log().contains("maximum messages exceeded")).await;
     let status = daemon.status().await.unwrap();
     assert_eq!(status["trouble"]["code"], "WP0503");
     assert!(status["trouble"]["action"].as_str().unwrap().starts_with("make room"), "{status}");
