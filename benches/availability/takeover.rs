@@ -30,7 +30,15 @@ enum End {
 /// Changes the leader this many times in each way, and prints how long events stood still.
 pub(crate) async fn measure(rounds: u32) {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["change of leader", "runs", "p50", "p90", "p99", "max", "sent again"]);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+        "change of leader",
+        "runs",
+        "p50",
+        "p90",
+        "p99",
+        "max",
+        "sent again",
+    ]);
     for (name, end) in [("hand-over (SIGTERM)", End::HandOver), ("takeover (SIGKILL)", End::Kill)] {
         let (mut times, sent_again) = changes(rounds, name, end).await;
         times.sort();
