@@ -8,6 +8,7 @@ use crate::{
     lsn::Lsn,
     position::{Place, Position, Source},
     publish::{StreamEnd, StreamIdentity},
+    replication::TimelineHistory,
 };
 
 /// A position that may be confirmed, and the last event before it.
@@ -63,14 +64,19 @@ impl Watermark {
         self.source.system_id == source.system_id
     }
 
-    /// Holds what the slot says was confirmed against what was. Not on another timeline: what a standby had of the slot
-    /// may be ahead of what it had of this row.
-    pub fn check_slot(&self, source: &Source, confirmed: Lsn) -> Result<(), WatermarkError> {
-        if self.source.timeline == source.timeline && confirmed > self.mark.ceiling {
-            let slot = source.slot.clone();
-            return Err(WatermarkError::SlotMoved { slot, found: confirmed, known: self.mark.ceiling });
+    /// Holds what the slot says was confirmed against what was.
+    ///
+    /// After a failover, what a standby had of the slot may be ahead of what it had of this row, but it had neither from
+    /// behind the fork: a slot that stands there was made on the new primary.
+    pub fn check_slot(&self, source: &Source, history: &TimelineHistory, confirmed: Lsn) -> Result<(), WatermarkError> {
+        let is_same = self.source.timeline == source.timeline;
+        let known = if is_same { Some(self.mark.ceiling) } else { history.end_of(self.source.timeline) };
+        match known {
+            Some(known) if confirmed > known => {
+                Err(WatermarkError::SlotMoved { slot: source.slot.clone(), found: confirmed, known })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether the stream is the one that was written. A stream of another name is somebody's choice.
@@ -194,6 +200,10 @@ mod tests {
         Watermark { source: source(), stream: stream(), mark }
     }
 
+    fn check_slot(confirmed: u64) -> Result<(), WatermarkError> {
+        watermark().check_slot(&source(), &TimelineHistory::without_ancestors(1), Lsn::new(confirmed))
+    }
+
     fn at(sequence: u64, lsn: u64) -> StreamEnd {
         StreamEnd::At { sequence, position: Position { source: source(), place: place(lsn) } }
     }
@@ -206,7 +216,7 @@ mod tests {
     fn what_walpost_left_behind_is_admitted() {
         assert!(watermark().is_of(&source()));
         for confirmed in [0, 100, 150] {
-            assert_eq!(watermark().check_slot(&source(), Lsn::new(confirmed)), Ok(()));
+            assert_eq!(check_slot(confirmed), Ok(()));
         }
         for end in [at(9, 90), at(12, 130)] {
             assert_eq!(end_of(end.clone()), Ok(end));
@@ -215,16 +225,21 @@ mod tests {
 
     #[test]
     fn a_slot_beyond_the_ceiling_was_moved() {
-        let error = watermark().check_slot(&source(), Lsn::new(151)).unwrap_err();
+        let error = check_slot(151).unwrap_err();
         assert!(matches!(error, WatermarkError::SlotMoved { .. }), "{error}");
         let remedy = error.remedy("public.walpost_watermark", "walpost");
         assert!(remedy.contains("DELETE FROM public.walpost_watermark WHERE slot = 'walpost';"), "{remedy}");
     }
 
     #[test]
-    fn a_standby_may_know_more_of_the_slot_than_of_the_watermark() {
+    fn a_standby_may_know_more_of_the_slot_than_of_the_watermark_and_nothing_from_behind_the_fork() {
         let promoted = Source { timeline: 2, ..source() };
-        assert_eq!(watermark().check_slot(&promoted, Lsn::new(151)), Ok(()));
+        let history = TimelineHistory::parse(2, "1\t0/200\n").unwrap();
+        let check = |confirmed| watermark().check_slot(&promoted, &history, Lsn::new(confirmed));
+        assert_eq!((check(151), check(0x200)), (Ok(()), Ok(())));
+        let moved =
+            WatermarkError::SlotMoved { slot: "walpost".into(), found: Lsn::new(0x201), known: Lsn::new(0x200) };
+        assert_eq!(check(0x201), Err(moved));
     }
 
     #[test]

@@ -188,12 +188,12 @@ impl Supervisor {
 
     /// Holds slot and stream against the watermark; gives where the stream ends, as far as they know together.
     fn admit(&self, course: &Course, facts: &Facts, end: StreamEnd) -> Result<StreamEnd, RunError> {
-        let Course { mode, origin: Origin { source, .. }, stream } = course;
+        let Course { mode, origin: Origin { source, history, .. }, stream } = course;
         let Some(watermark) = facts.watermark.as_ref().filter(|watermark| watermark.is_of(source)) else {
             return Ok(end);
         };
         let confirmed = facts.slot.as_ref().and_then(|slot| slot.confirmed_flush).unwrap_or_default();
-        let admitted = watermark.check_slot(source, confirmed).and_then(|()| watermark.check_stream(stream));
+        let admitted = watermark.check_slot(source, history, confirmed).and_then(|()| watermark.check_stream(stream));
         let end = admitted.and_then(|()| if *mode == Mode::Chain { watermark.end_of(stream, end) } else { Ok(end) });
         end.map_err(|error| self.refusal(error))
     }

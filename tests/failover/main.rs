@@ -12,6 +12,7 @@ mod crashes;
 mod lost;
 mod pair;
 mod planned;
+mod slotless;
 mod waiting;
 mod wrong_server;
 

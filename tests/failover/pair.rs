@@ -127,9 +127,10 @@ impl Pair {
     }
 }
 
-/// Makes the program's slot by hand.
+/// Makes the program's slot by hand, and says that it is known to begin here.
 pub(crate) async fn make_slot(client: &Client) {
     client.execute("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", &[&SLOT]).await.unwrap();
+    client.execute("DELETE FROM walpost_watermark WHERE slot = $1", &[&SLOT]).await.unwrap();
 }
 
 /// The address with these hosts, in order.
