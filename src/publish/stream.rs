@@ -206,6 +206,12 @@ impl StreamInspector {
         StreamIdentity { name: self.name.clone(), created_ns }
     }
 
+    /// Whether several servers keep the stream.
+    pub async fn is_replicated(&self) -> Result<bool, StreamError> {
+        let info = self.info().await?.ok_or_else(|| StreamProblem::Missing(self.name.clone()))?;
+        Ok(info.config.num_replicas > 1)
+    }
+
     async fn info(&self) -> Result<Option<Info>, StreamError> {
         Ok(self.stream().await?.map(|stream| stream.cached_info().clone()))
     }

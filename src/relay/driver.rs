@@ -119,9 +119,11 @@ impl Session {
         }
     }
 
-    /// Goes on with a new connection to the broker, whose stream ends as said and which takes messages of this size.
-    pub fn resume(&mut self, end: Resume, limits: SizeLimits) -> Result<(), SessionError> {
+    /// Goes on with a new connection to the broker, whose stream ends as said, which takes messages of this size, and
+    /// in whose stream messages may name the one before or not.
+    pub fn resume(&mut self, end: Resume, limits: SizeLimits, is_linked: bool) -> Result<(), SessionError> {
         self.intake.limit_messages(limits);
+        self.intake.link_messages(is_linked);
         let stored = self.relay.resume(end, Instant::now()).map_err(SessionError::Stop)?;
         self.progress.found_stored(stored);
         Ok(())

@@ -33,6 +33,8 @@ pub struct Intake {
     outbox: Option<Table>,
     foreign: HashSet<u32>,
     composer: Composer,
+    /// Whether a message names the one before it.
+    is_linked: bool,
     progress: Arc<Progress>,
 }
 
@@ -71,7 +73,14 @@ impl Intake {
         composer: Composer,
         progress: Arc<Progress>,
     ) -> Self {
-        Self { mode, mapping, base_types, outbox: None, foreign: HashSet::new(), composer, progress }
+        Self { mode, mapping, base_types, outbox: None, foreign: HashSet::new(), composer, is_linked: true, progress }
+    }
+
+    /// Whether messages name the one before them from now on. Not where several servers keep the stream: a server
+    /// that comes back and catches up knows the messages and not the last id, takes the next message for a contradiction,
+    /// and gives its copy of the stream up (seen on 2.15.1 as "last msgid mismatch ... critical write error").
+    pub fn link_messages(&mut self, is_linked: bool) {
+        self.is_linked = is_linked;
     }
 
     /// The account that it keeps.
@@ -122,6 +131,7 @@ impl Intake {
         let chain = Chain { expected_last_sequence, place };
         let mut composed = self.composer.compose(binding, new_row(data)?, data, chain)?;
         if self.mode == Mode::Chain {
+            let before = before.filter(|_| self.is_linked);
             if let Some(before) = before.and_then(|before| before.id.borrow().clone()) {
                 self.composer.link(&mut composed.message, before);
             }

@@ -52,6 +52,7 @@ struct Reached {
     broker: Broker,
     resume: Resume,
     sizes: SizeLimits,
+    is_linked: bool,
 }
 
 impl Supervisor {
@@ -232,7 +233,8 @@ impl Supervisor {
         let is_ours = |watermark: &&Watermark| watermark.source == *source && watermark.stream == course.stream;
         let mark = facts.watermark.as_ref().filter(is_ours).map_or_else(Mark::default, |watermark| watermark.mark);
         let (gate, wishes) = gate(mark);
-        let intake = Intake::new(mode, needs.mapping.clone(), facts.base_types, composer, self.progress());
+        let mut intake = Intake::new(mode, needs.mapping.clone(), facts.base_types, composer, self.progress());
+        intake.link_messages(!broker.inspector().is_replicated().await?);
         let relay = Relay::new(mode, *window, *hold_back, resume);
         Ok((Session::new(log, intake, relay, gate, *limits), wishes))
     }
@@ -258,13 +260,13 @@ impl Supervisor {
             if let Some(lost) = broker.take() {
                 lost.abandon();
             }
-            let Reached { broker: regained, resume, sizes } = tokio::select! {
+            let Reached { broker: regained, resume, sizes, is_linked } = tokio::select! {
                 biased;
                 () = leave.cancelled() => return Ok(()),
                 never = session.tend() => match never? {},
                 regained = self.regain(error.into(), course) => regained?,
             };
-            session.resume(resume, sizes)?;
+            session.resume(resume, sizes, is_linked)?;
             *broker = Some(regained);
         }
         Ok(())
@@ -290,7 +292,8 @@ impl Supervisor {
         }
         let sizes = broker.size_limits().await?;
         let resume = self.resume_point(&broker, course).await?;
-        Ok(Reached { broker, resume, sizes })
+        let is_linked = !broker.inspector().is_replicated().await?;
+        Ok(Reached { broker, resume, sizes, is_linked })
     }
 
     /// Where the stream ends, for a log that is being read.

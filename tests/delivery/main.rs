@@ -10,6 +10,7 @@ mod support;
 
 mod admin;
 mod chain;
+mod cluster;
 mod confirms;
 mod delivers;
 mod errors;

@@ -68,9 +68,24 @@ impl Reader {
         Box::pin(self.jetstream.update_stream(config)).await.is_ok()
     }
 
+    /// Publishes something that is not walpost's; whether the stream is known to hold it.
+    pub(crate) async fn intrude(&self) -> bool {
+        match self.jetstream.publish("outbox.intruder", "".into()).await {
+            Ok(answer) => answer.await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// The sequence of the last message; 0 without one.
     pub(crate) async fn last_sequence(&self) -> u64 {
         self.stream().await.cached_info().state.last_sequence
+    }
+
+    /// The same and how many messages it holds, if its leader answers.
+    pub(crate) async fn try_state(&self) -> Option<(u64, u64)> {
+        let stream = Box::pin(self.jetstream.get_stream(&self.name)).await.ok()?;
+        let state = &stream.cached_info().state;
+        Some((state.last_sequence, state.messages))
     }
 
     /// How many messages it holds.
