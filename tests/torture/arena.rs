@@ -33,6 +33,8 @@ pub(crate) const STREAM: &str = "OUTBOX";
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 /// Within this time after a fault is over something must be delivered again.
 pub(crate) const HEALED: Duration = Duration::from_secs(30);
+/// After this time without anything new all is stored that will be.
+const QUIET: Duration = Duration::from_secs(2);
 /// How often everybody is looked after.
 pub(crate) const GLANCE: Duration = Duration::from_millis(20);
 /// How long an instance may take to say how it does.
@@ -212,7 +214,8 @@ impl Arena {
         let committed: i64 = client.query_one("SELECT count(*) FROM outbox", &[]).await.unwrap().get(0);
         let committed = u64::try_from(committed).unwrap();
         let (mut stored, mut since) = (0, Instant::now());
-        while stored < committed {
+        // Whether a message of somebody else was stored is not always known, so nothing may come for a while.
+        while stored < committed + self.figures.of("messages of others") || since.elapsed() < QUIET {
             self.look_after().await;
             let now = self.reader.last_sequence().await;
             if now > stored {
@@ -272,6 +275,19 @@ impl Broker {
             Self::Alone(_) => 0,
             Self::Cluster(cluster) => cluster.leader_of(STREAM).await.unwrap(),
         }
+    }
+
+    /// Has the stream's leader step down, if there are others; whether it did.
+    pub(crate) async fn step_down(&self) -> bool {
+        match self {
+            Self::Alone(_) => false,
+            Self::Cluster(cluster) => cluster.step_down(STREAM).await.unwrap_or_default(),
+        }
+    }
+
+    /// How many servers there are.
+    pub(crate) fn count(&self) -> usize {
+        self.ports().len()
     }
 
     /// A server.

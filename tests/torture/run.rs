@@ -12,7 +12,7 @@ use crate::{
     arena::{Arena, Cell},
     instance::Runner,
     journal::Entry,
-    judge::{Evidence, Kind, Violation},
+    judge::{Evidence, Kind, Message, Violation},
     nemesis::{Step, plan},
     workload::{Truth, Workload},
 };
@@ -105,11 +105,16 @@ impl Order {
 
     async fn judge(&self, mut arena: Arena) -> Vec<Violation> {
         let truth = Truth::read(&arena.client().await).await;
-        let last = arena.reader.last_sequence().await;
-        let mut stream = Vec::new();
-        for first in (1..=last).step_by(BATCH) {
-            let batch = arena.reader.some(first..=last.min(first + BATCH as u64 - 1)).await;
-            stream.extend(batch.iter().map(|stored| truth.compare(stored)));
+        let stream = read(&arena, &truth).await;
+        // Whoever else leads must hold the same.
+        for _ in 1..self.cell.replicas {
+            let leader = arena.broker.leader().await;
+            arena.broker.step_down().await;
+            arena.broker.until_whole().await;
+            let other = arena.broker.leader().await;
+            if read(&arena, &truth).await != stream {
+                arena.misbehave(Kind::ReplicasDiffer, format!("servers {leader} and {other}"));
+            }
         }
         let journal = arena.journal.all();
         let figures = &mut arena.figures;
@@ -164,4 +169,16 @@ impl Order {
     fn folder(&self) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("target/torture").join(self.seed.to_string())
     }
+}
+
+/// The stream, read from its leader; without what others wrote.
+async fn read(arena: &Arena, truth: &Truth) -> Vec<Message> {
+    let last = arena.reader.last_sequence().await;
+    let mut stream = Vec::new();
+    for first in (1..=last).step_by(BATCH) {
+        let batch = arena.reader.some(first..=last.min(first + BATCH as u64 - 1)).await;
+        let ours = batch.iter().filter(|stored| stored.headers.contains_key("Walpost-Position"));
+        stream.extend(ours.map(|stored| truth.compare(stored)));
+    }
+    stream
 }

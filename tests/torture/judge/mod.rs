@@ -81,6 +81,8 @@ pub(crate) enum Kind {
     ConfirmedAhead,
     /// The broker confirmed an event that is not in the stream where it said.
     Forgotten,
+    /// Two servers of a cluster hold different streams.
+    ReplicasDiffer,
     /// Nothing was delivered for too long after a fault was over.
     Stuck,
     /// The process ended, although it had been at work, and nobody had asked it to.

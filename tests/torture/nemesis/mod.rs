@@ -50,6 +50,8 @@ pub(crate) enum Fault {
     Walsender,
     /// SIGKILL for the broker, or the stream's leader among three.
     BrokerKill { ms: u64 },
+    /// SIGKILL for a server of a cluster that follows, which then has to catch up; for the only one otherwise.
+    FollowerKill { ms: u64 },
     /// SIGTERM for it.
     BrokerRestart,
     /// SIGSTOP for it.
@@ -74,6 +76,8 @@ pub(crate) enum Fault {
     Held { way: Way, ms: u64 },
     /// The stream takes no more, for a while.
     StreamFull { ms: u64 },
+    /// Somebody else writes to the stream, now and then.
+    Intruder { messages: u64, every_ms: u64 },
     /// The outbox gets a column.
     AddColumn,
     /// A transaction that stays open for a while.
@@ -94,7 +98,7 @@ const NEEDED: [Card; 7] = [
 ];
 
 /// Everything else; some more often than others.
-const OTHERS: [Card; 22] = [
+const OTHERS: [Card; 23] = [
     |chance| Fault::KillLeader { again_ms: chance.below(1000) },
     |chance| Fault::KillLeader { again_ms: chance.below(100) },
     |_| Fault::KillStandby,
@@ -106,6 +110,7 @@ const OTHERS: [Card; 22] = [
     |_| Fault::PostgresRestart,
     |_| Fault::Walsender,
     |chance| Fault::BrokerKill { ms: chance.below(3000) },
+    |chance| Fault::FollowerKill { ms: chance.below(3000) },
     |_| Fault::BrokerRestart,
     |chance| Fault::BrokerPause { ms: 500 + chance.below(8000) },
     |chance| Fault::CutAfter { way: way(chance), bytes: 1 + chance.below(4096) },
@@ -120,6 +125,12 @@ const OTHERS: [Card; 22] = [
     |chance| Fault::StreamFull { ms: 500 + chance.below(3000) },
     |_| Fault::AddColumn,
     |chance| Fault::LongTransaction { ms: 1000 + chance.below(8000) },
+];
+
+/// Somebody else writes to the stream.
+const INTRUDERS: [Card; 2] = [
+    |chance| Fault::Intruder { messages: 1 + chance.below(20), every_ms: 10 + chance.below(200) },
+    |chance| Fault::Intruder { messages: 1 + chance.below(20), every_ms: chance.below(20) },
 ];
 
 fn way(chance: &mut Chance) -> Way {
@@ -142,8 +153,10 @@ pub(crate) fn plan(seed: u64, steps: usize, replicas: usize) -> Vec<Step> {
     };
     let elections: &[Card] = if replicas > 1 { &[|_| Fault::StepDown, |_| Fault::StepDown] } else { &[] };
     let mut plan = steps_of([&NEEDED[..], &elections[..elections.len() / 2]].concat());
+    // In a stream with several replicas a message of somebody else may cost an event (`docs/delivery.md`, condition 1).
+    let intruders: &[Card] = if replicas > 1 { &[] } else { &INTRUDERS };
     while plan.len() < steps {
-        plan.extend(steps_of([&OTHERS[..], elections].concat()));
+        plan.extend(steps_of([&OTHERS[..], intruders, elections].concat()));
         plan.extend(steps_of(NEEDED.to_vec()));
     }
     plan.truncate(steps);

@@ -7,7 +7,7 @@ use walpost::sandbox::servers::StopMode;
 
 use super::{Fault, strike::ms};
 use crate::{
-    arena::{Arena, Broker, STREAM},
+    arena::{Arena, Broker},
     judge::Kind,
     workload::long_transaction,
 };
@@ -31,7 +31,8 @@ impl Arena {
                 self.restart_postgres().await
             }
             Fault::Walsender => self.terminate_walsender().await,
-            Fault::BrokerKill { ms: time } => self.kill_broker(ms(time)).await,
+            Fault::BrokerKill { ms: time } => self.kill_broker(0, ms(time)).await,
+            Fault::FollowerKill { ms: time } => self.kill_broker(1, ms(time)).await,
             Fault::BrokerRestart => {
                 let server = self.broker.leader().await;
                 let restarted = self.broker.server(server).restart().await;
@@ -53,6 +54,21 @@ impl Arena {
             }
             Fault::StepDown => self.step_down().await,
             Fault::StreamFull { ms: time } => self.fill_stream(ms(time)).await,
+            _ => self.strike_data(fault).await,
+        }
+    }
+
+    /// What applications and operators do.
+    async fn strike_data(&mut self, fault: Fault) -> bool {
+        match fault {
+            Fault::Intruder { messages, every_ms } => {
+                for _ in 0..messages {
+                    let is_stored = self.reader.intrude().await;
+                    self.figures.add("messages of others", u64::from(is_stored));
+                    self.pass(ms(every_ms)).await;
+                }
+                self.figures.of("messages of others") > 0
+            }
             Fault::AddColumn => {
                 self.figures.add("columns added", 1);
                 let name = format!("extra_{}", self.figures.of("columns added"));
@@ -89,13 +105,14 @@ impl Arena {
         is_done
     }
 
-    async fn kill_broker(&mut self, time: Duration) -> bool {
-        let server = self.broker.leader().await;
+    /// Kills the stream's leader, or the server so many after it.
+    async fn kill_broker(&mut self, after: usize, time: Duration) -> bool {
+        let server = (self.broker.leader().await + after) % self.broker.count();
         let (mark, begun) = (self.journal.end(), Instant::now());
         self.broker.server(server).kill().await.unwrap();
         self.figures.add("broker kills", 1);
         if let Broker::Cluster(_) = self.broker {
-            self.figures.add("elections", 1);
+            self.figures.add("elections", u64::from(after == 0));
             match self.delivers(mark, begun, |_| true).await {
                 Some(after) => self.figures.recovery(after),
                 None => self.misbehave(Kind::Stuck, "nothing is delivered to the others of the cluster".to_owned()),
@@ -108,15 +125,15 @@ impl Arena {
     }
 
     async fn step_down(&mut self) -> bool {
-        let Broker::Cluster(cluster) = &self.broker else { return false };
-        let has_stepped_down = cluster.step_down(STREAM).await.unwrap_or_default();
+        let has_stepped_down = self.broker.step_down().await;
         self.figures.add("elections", u64::from(has_stepped_down));
         has_stepped_down
     }
 
     /// No room for what is under way, and then room again.
     async fn fill_stream(&mut self, time: Duration) -> bool {
-        let full = i64::try_from(self.reader.count().await).unwrap();
+        let Some((_, messages)) = self.reader.try_state().await else { return false };
+        let full = i64::try_from(messages).unwrap();
         let is_full = self.reader.try_update(|config| {
             config.max_messages = full;
             config.discard = async_nats::jetstream::stream::DiscardPolicy::New;
