@@ -7,7 +7,7 @@
 //! one of the new log if it lies before the fork. Behind the fork it is not, however large it is: the new log uses the
 //! same numbers again, for other transactions.
 
-use super::event::Resume;
+use super::event::{Resume, StopReason};
 use crate::{
     lsn::Lsn,
     position::{Place, Position, Source},
@@ -48,6 +48,18 @@ impl Start {
                 Ok(Self { resume, lsn: place.commit_lsn })
             }
         }
+    }
+}
+
+impl Start {
+    /// Whether the log from here on has all that a stream lacks that ends as said now. It has not if the broker lost
+    /// messages since the end was read that this was decided by.
+    pub fn reaches(&self, end: Resume) -> Result<(), StopReason> {
+        let Resume { last_sequence: known_sequence, stored } = self.resume;
+        if end.last_sequence >= known_sequence && end.stored.is_none_or(|end| Some(end) >= stored) {
+            return Ok(());
+        }
+        Err(StopReason::Forgotten { known_sequence, last_sequence: end.last_sequence })
     }
 }
 
@@ -227,6 +239,18 @@ mod tests {
     fn an_empty_stream_begins_where_the_slot_is() {
         assert_eq!(after(&StreamEnd::Empty, 1000).unwrap().lsn, Lsn::ZERO);
         assert_eq!(after(&StreamEnd::Removed { sequence: 5 }, 1000).unwrap().resume.last_sequence, 5);
+    }
+
+    #[test]
+    fn a_stream_that_lost_messages_since_the_log_was_asked_for_begins_anew() {
+        let start = after(&end(source()), 1000).unwrap();
+        let place = |lsn, index| Some(Place { commit_lsn: Lsn::new(lsn), index });
+        for (last_sequence, stored) in [(9, place(100, 2)), (10, place(100, 3)), (9, None), (12, place(120, 0))] {
+            assert_eq!(start.reaches(Resume { last_sequence, stored }), Ok(()));
+        }
+        for (last_sequence, stored) in [(0, None), (8, place(100, 1)), (9, place(90, 0))] {
+            assert!(start.reaches(Resume { last_sequence, stored }).is_err(), "{last_sequence} {stored:?}");
+        }
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::{
     preflight::{self, Facts, Problem},
     publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamIdentity, StreamTail},
     relay::{
-        Finish, Intake, Mark, Mode, Pause, Progress, Relay, Resume, Session, Watermark, WatermarkError, Wishes, gate,
+        Finish, Intake, Mark, Mode, Pause, Progress, Relay, Resume, Session, SessionError, Start, Watermark,
+        WatermarkError, Wishes, gate,
     },
     replication::{Connection, ReplicationStream, StartOptions},
 };
@@ -120,8 +121,8 @@ impl Supervisor {
             match self.take_slot(&sql, &broker, &found).await {
                 Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
                 Err(error) => return Err(error),
-                Ok((log, course)) => {
-                    let (session, wishes) = self.session(log, &course, &broker, found).await?;
+                Ok((log, start, course)) => {
+                    let (session, wishes) = self.session((log, start), &course, &broker, found).await?;
                     return Ok(Lead { sql, broker: Some(broker), session, wishes, course });
                 }
             }
@@ -172,7 +173,7 @@ impl Supervisor {
         sql: &SqlSession,
         broker: &Broker,
         found: &Found,
-    ) -> Result<(ReplicationStream, Course), RunError> {
+    ) -> Result<(ReplicationStream, Start, Course), RunError> {
         let needs = &self.plan.needs;
         let (end, stream) = self.stream_end(broker, found.mode).await?;
         // Of several hosts, the one that was looked at.
@@ -184,7 +185,7 @@ impl Supervisor {
         self.progress.server_ends_at(course.origin.wal_end);
         let options =
             StartOptions { slot: needs.slot.clone(), publication: needs.publication.clone(), start: start.lsn };
-        Ok((connection.start(&options).await?, course))
+        Ok((connection.start(&options).await?, start, course))
     }
 
     /// Holds slot and stream against the watermark; gives where the stream ends, as far as they know together.
@@ -205,10 +206,10 @@ impl Supervisor {
     }
 
     /// A session over the log that now is ours. Only now nobody else has the slot, so the end of the stream is asked
-    /// for again: the one before may have stored events in between.
+    /// for again: the one before may have stored events in between, and the broker may have lost some.
     async fn session(
         &self,
-        log: ReplicationStream,
+        (log, start): (ReplicationStream, Start),
         course: &Course,
         broker: &Broker,
         Found { facts, mode }: Found,
@@ -218,6 +219,7 @@ impl Supervisor {
         let (end, _) = self.stream_end(broker, mode).await?;
         let end = self.admit(course, &facts, end)?;
         let resume = course.origin.continue_after(&end, self.plan.on_orphans)?.resume;
+        start.reaches(resume).map_err(SessionError::Stop)?;
         tracing::info!(
             %mode,
             slot = needs.slot,

@@ -76,6 +76,8 @@ pub(crate) struct Daemon {
     relay: Option<Relay<u64>>,
     wire: Option<usize>,
     link: Option<usize>,
+    /// What the log was asked for.
+    begun: Option<Start>,
     retry_at: u64,
     reported: (u64, u64),
     mistakes: Mistakes,
@@ -90,6 +92,7 @@ impl Daemon {
             relay: None,
             wire: None,
             link: None,
+            begun: None,
             retry_at: 0,
             reported: (0, 0),
             mistakes: Mistakes::new(mutation),
@@ -172,7 +175,10 @@ impl Daemon {
                     format!("{} takes the slot at {}, from {}", self.name, room.postgres.confirmed, start.lsn)
                 });
                 self.wire = Some(wire);
+                self.begun = Some(start);
                 self.phase = Phase::Taken;
+                // Between the two looks at the stream it is most delicate.
+                room.is_loss_due = room.plan.faults.silent_loss > 0 && room.chance.one_in(4);
                 let again =
                     room.postgres.ever_sent.saturating_sub(room.postgres.events_before(room.postgres.confirmed));
                 room.judge.allow_again(again);
@@ -193,6 +199,7 @@ impl Daemon {
     fn open_session(&mut self, room: &mut Room) -> Result<(), Break> {
         let link = self.link.ok_or(Break::Term)?;
         let mut start = self.read_end(room, link, GROWING)?.ok_or(Break::Term)?;
+        self.begun.map_or(Ok(()), |begun| begun.reaches(start.resume))?;
         self.mistakes.open(&mut start);
         let hold_back = Duration::from_millis(room.plan.hold_back_ms);
         self.relay = Some(Relay::new(room.mode(), room.window(), hold_back, start.resume));

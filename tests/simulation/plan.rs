@@ -77,8 +77,9 @@ impl Plan {
             mood: some(2),
             full: some(1),
             disturb: some(3),
-            // Where power is lost, messages of others could take the very sequences of those that were forgotten.
-            foreign: if loses_power { 0 } else { some(1) },
+            // Where power is lost, messages of others could take the very sequences of those that were forgotten; where ids
+            // are not unique, the one before is not known for sure. That is two broken conditions at once.
+            foreign: if loses_power || repeats_ids { 0 } else { some(1) },
             remove_oldest: some(1),
             purge: u64::from(purges),
             stale_end: some(1),

@@ -38,6 +38,8 @@ pub(crate) struct Room {
     pub(crate) tally: Tally,
     /// Who led last.
     pub(crate) last_leader: Option<char>,
+    /// Whether the broker is about to forget something without a word.
+    pub(crate) is_loss_due: bool,
     /// Whether the slot has fallen back.
     pub(crate) has_crashed: bool,
     trace: Option<Vec<String>>,
@@ -59,6 +61,7 @@ impl Room {
             judge: Judge::new(plan.mode, KEYS),
             tally: Tally::of_one(),
             last_leader: None,
+            is_loss_due: false,
             has_crashed: false,
             trace: is_traced.then(Vec::new),
             source: Source { system_id: 1, timeline: 1, slot: "walpost".to_owned() },

@@ -135,7 +135,7 @@ impl World {
     fn live(&mut self) -> Result<(), Violation> {
         for _ in 0..self.room.plan.steps {
             self.room.tally.steps += 1;
-            let step = self.choose();
+            let step = if std::mem::take(&mut self.room.is_loss_due) { Step::SilentLoss } else { self.choose() };
             self.step(step)?;
         }
         self.heal()
