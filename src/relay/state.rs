@@ -163,8 +163,11 @@ impl<R> Relay<R> {
         self.unanswered = 0;
         self.waiting_since = None;
         self.proven = self.mode == Mode::Shared;
-        for row in self.rows.iter_mut().take(stored) {
-            row.fate = Fate::Stored;
+        if self.mode == Mode::Chain {
+            // Answers out of turn may have told of more than the stream holds now. That was forgotten, and goes again.
+            for (index, row) in self.rows.iter_mut().enumerate() {
+                row.fate = if index < stored { Fate::Stored } else { Fate::Waiting };
+            }
         }
         self.settle(now);
         self.acked_sequence = end.last_sequence;

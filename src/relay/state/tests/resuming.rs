@@ -39,6 +39,19 @@ fn answers_out_of_turn_do_not_count_when_the_connection_is_lost_before_the_gap_i
 }
 
 #[test]
+fn what_was_answered_out_of_turn_and_then_forgotten_is_sent_again() {
+    let mut bench = Bench::proven(WIDE);
+    bench.transaction(10, 3);
+    bench.send();
+    bench.stored(3, 4);
+    assert_eq!(bench.resume(3, Some(place(10, 1))), Ok(2));
+    assert_eq!(bench.confirmed(), 6);
+    assert_eq!(bench.send(), [(3, Some(3))]);
+    bench.stored(3, 4);
+    assert_eq!(bench.confirmed(), 15);
+}
+
+#[test]
 fn a_foreign_message_is_skipped_over() {
     let mut bench = Bench::proven(WIDE);
     bench.transaction(10, 2);
