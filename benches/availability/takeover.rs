@@ -90,7 +90,7 @@ async fn flow(arrivals: &Arrivals) {
 
 /// Rows that the slot sent again to this one.
 async fn skipped(daemon: &Daemon) -> u64 {
-    daemon.status().await.unwrap()["events"]["skipped"].as_u64().unwrap()
+    daemon.status().await.unwrap()["rows"]["skipped"].as_u64().unwrap()
 }
 
 fn histogram(times: &[Duration]) -> String {
