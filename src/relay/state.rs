@@ -57,7 +57,8 @@ pub struct Relay<R> {
     /// Whether the chain has been seen to hold: until then one message at a time, so that an id that the broker already
     /// knows cannot break the prediction for others.
     proven: bool,
-    /// Since when the broker owes an answer without having given one.
+    /// Since when the broker owes the answer to the first message that has none: since that was sent, or since the one
+    /// before it was answered.
     waiting_since: Option<Instant>,
     /// Chain: when the stream was last known to hold all that was known to be stored.
     seen_whole: Option<Instant>,
@@ -191,7 +192,7 @@ impl<R> Relay<R> {
         self.rows.len()
     }
 
-    /// Since when the broker owes an answer without having given one.
+    /// Since when the broker owes the answer to the first message that has none.
     pub fn waiting_since(&self) -> Option<Instant> {
         self.waiting_since
     }
@@ -301,7 +302,9 @@ impl<R> Relay<R> {
         let (key, bytes, commit_time_us, sent) = (row.key, row.bytes, row.commit_time_us, row.sent);
         self.unanswered -= 1;
         self.proven = true;
-        self.waiting_since = (self.unanswered > 0).then_some(now);
+        // An answer that overtakes another one says nothing about that one: its time runs on.
+        let since = if index == 0 { Some(now) } else { self.waiting_since };
+        self.waiting_since = since.filter(|_| self.unanswered > 0);
         self.sees_whole(sent);
         if self.mode == Mode::Shared {
             self.ready.extend(self.lanes.leave(key));
