@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod held_back;
+mod patience;
 mod resuming;
 mod shared;
 
@@ -112,26 +113,6 @@ fn the_chain_counts_up_from_the_end_of_the_stream() {
     assert_eq!(bench.send(), [(0, Some(41))]);
     bench.stored(0, 42);
     assert_eq!(bench.send(), [(1, Some(42)), (2, Some(43))]);
-}
-
-#[test]
-fn answers_to_later_messages_give_a_lost_one_no_more_time() {
-    let mut bench = Bench::proven(WIDE);
-    bench.transaction(10, 4);
-    bench.send();
-    let sent = bench.now;
-    assert_eq!(bench.relay.waiting_since(), Some(sent));
-    bench.now += Duration::from_secs(1);
-    bench.stored(1, 2);
-    let answered = bench.now;
-    assert_eq!(bench.relay.waiting_since(), Some(answered), "the next one's time begins");
-    for ticket in [3, 4] {
-        bench.now += Duration::from_secs(1);
-        bench.stored(ticket, ticket + 1);
-        assert_eq!(bench.relay.waiting_since(), Some(answered), "the answer to the second is still owed");
-    }
-    bench.stored(2, 3);
-    assert_eq!(bench.relay.waiting_since(), None);
 }
 
 #[test]
