@@ -20,7 +20,7 @@ pub(crate) async fn shared_postgres() -> &'static [PrivatePostgres] {
         let mut servers = Vec::new();
         for binaries in versions() {
             let room =
-                PostgresOptions::default().setting("max_replication_slots", "50").setting("max_wal_senders", "50");
+                PostgresOptions::default().setting("max_replication_slots", "200").setting("max_wal_senders", "50");
             servers.push(PrivatePostgres::start(room.binaries(binaries)).await.unwrap());
         }
         servers
