@@ -1,7 +1,7 @@
 //! JetStream alone: the same messages, from memory, as fast as the broker stores them.
 //!
 //! Shows when the broker is the bound: nothing that reads its events from somewhere can be faster than this. The messages
-//! are copies of some that walpost has stored a moment ago, each with an id of its own and with the sequence of the one
+//! are copies of some that walpost has stored a moment ago, each with an id of its own and with sequence and id of the one
 //! before it, and there are never more under way than walpost allows itself.
 
 use async_nats::{
@@ -56,7 +56,11 @@ impl Samples {
             while published < u64::from(events) && published - stored < WINDOW {
                 let (subject, headers, payload) = samples.next().unwrap();
                 let mut headers = headers.clone();
-                headers.insert("Nats-Msg-Id", uuid::Uuid::from_u128(u128::from(published) + 1).to_string());
+                headers.insert("Nats-Msg-Id", id(published + 1));
+                if headers.get("Nats-Expected-Last-Msg-Id").is_some() {
+                    // As good as walpost: a message names the one before it.
+                    headers.insert("Nats-Expected-Last-Msg-Id", id(published));
+                }
                 headers.insert("Nats-Expected-Last-Sequence", HeaderValue::from(published));
                 published += 1;
                 let reply = format!("{inbox}.{published}");
@@ -74,4 +78,9 @@ impl Samples {
         }
         begun.elapsed().as_secs_f64()
     }
+}
+
+/// The id of the message with this sequence.
+fn id(sequence: u64) -> String {
+    uuid::Uuid::from_u128(sequence.into()).to_string()
 }
