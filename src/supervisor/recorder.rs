@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 const HEADROOM: u64 = 64 * 1024;
 /// How long a write may take. It changes one row that nobody else writes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last one may take: whoever asked to stop waits for it, and all that it spares is the headroom.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Keeps the watermark of one session.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl Recorder<'_> {
         loop {
             let wish = self.wishes.next().await;
             let ceiling = wish.lsn.saturating_add(HEADROOM);
-            if let Err(error) = self.write(Mark { confirmed: wish, ceiling }).await {
+            if let Err(error) = self.write(Mark { confirmed: wish, ceiling }, PATIENCE).await {
                 return error;
             }
             sleep(PAUSE).await;
@@ -54,12 +56,12 @@ impl Recorder<'_> {
         if !confirmed.lsn.is_valid() || confirmed.lsn < self.wishes.mark().confirmed.lsn {
             return Ok(());
         }
-        self.write(Mark { confirmed, ceiling: confirmed.lsn }).await
+        self.write(Mark { confirmed, ceiling: confirmed.lsn }, LAST_PATIENCE).await
     }
 
-    async fn write(&mut self, mark: Mark) -> Result<(), RunError> {
+    async fn write(&mut self, mark: Mark, patience: Duration) -> Result<(), RunError> {
         let watermark = Watermark { source: self.source.clone(), stream: self.stream.clone(), mark };
-        let written = timeout(PATIENCE, write_watermark(self.sql, self.needs, &watermark)).await;
+        let written = timeout(patience, write_watermark(self.sql, self.needs, &watermark)).await;
         match written.map_err(|_| RunError::WatermarkHeldUp { table: self.needs.watermark() })? {
             Ok(true) => {
                 self.wishes.written(mark);

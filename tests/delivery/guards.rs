@@ -230,6 +230,22 @@ async fn a_watermark_that_cannot_be_written_holds_up_confirmation_and_says_so() 
 }
 
 #[tokio::test]
+async fn a_stop_does_not_wait_for_a_watermark_that_cannot_be_written() {
+    let world = World::begin().await;
+    let locker = connect(&world._postgres.url()).await;
+    locker.batch_execute("BEGIN; LOCK TABLE walpost_watermark IN EXCLUSIVE MODE").await.unwrap();
+    world.commit(EVENTS).await;
+    world.until_stored(6).await;
+    // Within the bound that the contract gives a stop.
+    let stopped = world.stop().await;
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    let world = stopped.start_again().await;
+    world.until_confirmed().await;
+    world.assert_all_arrived().await;
+    assert_eq!(world.daemon.terminate().await, 0);
+}
+
+#[tokio::test]
 async fn an_idle_outbox_writes_next_to_nothing_down() {
     let world = World::begin().await;
     let written = async || {
