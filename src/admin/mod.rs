@@ -96,6 +96,7 @@ fn status_of(health: &Health, now: &Snapshot) -> Value {
         "retries": now.retries,
         "mode": if now.is_shared { "shared" } else { "chain" },
         "foreign_messages": now.foreign,
+        "displaced_events": now.displaced,
         "headers_dropped": now.dropped_headers,
         "dead_letters": dead_letters_of(now),
     })

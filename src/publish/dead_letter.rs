@@ -12,8 +12,7 @@ use serde::Serialize;
 
 use super::{
     message::{
-        AGGREGATE_ID, AGGREGATE_TYPE, CREATED_AT, Chain, EVENT_TYPE, EXPECTED_LAST_SEQUENCE, EXPECTED_STREAM, MSG_ID,
-        Message, MessageBuilder, POSITION,
+        AGGREGATE_ID, AGGREGATE_TYPE, CREATED_AT, Chain, EVENT_TYPE, EXPECTED_STREAM, MSG_ID, Message, MessageBuilder,
     },
     poison::Poison,
 };
@@ -80,10 +79,7 @@ impl MessageBuilder {
         let own_id = || own(&[ID_PREFIX, position.as_str()].concat());
         headers.insert(MSG_ID, sendable(row.id.as_deref(), MAX_ID_BYTES).unwrap_or_else(own_id));
         headers.insert(EXPECTED_STREAM, self.stream.clone());
-        if let Some(sequence) = chain.expected_last_sequence {
-            headers.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
-        }
-        headers.insert(POSITION, position);
+        self.add_chain(chain, &mut headers);
         headers.insert(DEAD_LETTER, own(poison.reason.code()));
         let created_at = row.created_at.map(|moment| moment.to_string());
         for (name, text) in [

@@ -8,7 +8,7 @@ use std::{borrow::Cow, str::FromStr, sync::Arc};
 use async_nats::{HeaderMap, HeaderName, HeaderValue, Subject};
 use bytes::Bytes;
 
-use super::stream::POSITION_HEADER;
+use super::stream::{DISPLACED_HEADER, POSITION_HEADER};
 use crate::{
     outbox::{DropReason, Dropped, Event, SubjectError, Template, check_value, for_each_header},
     position::{Place, Source},
@@ -19,6 +19,7 @@ pub(super) const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Exp
 pub(super) const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
 const EXPECTED_LAST_MSG_ID: HeaderName = HeaderName::from_static("Nats-Expected-Last-Msg-Id");
 pub(super) const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
+const DISPLACED: HeaderName = HeaderName::from_static(DISPLACED_HEADER);
 pub(super) const AGGREGATE_TYPE: HeaderName = HeaderName::from_static("Walpost-Aggregate-Type");
 pub(super) const AGGREGATE_ID: HeaderName = HeaderName::from_static("Walpost-Aggregate-Id");
 pub(super) const EVENT_TYPE: HeaderName = HeaderName::from_static("Walpost-Event-Type");
@@ -71,6 +72,9 @@ pub struct Chain {
     pub expected_last_sequence: Option<u64>,
     /// Its place in the log of Postgres.
     pub place: Place,
+    /// The stream holds everything up to here once it holds this message: its own place, or a later one if the event
+    /// was displaced by somebody else's message and comes after events that it should come before.
+    pub checkpoint: Place,
 }
 
 /// What an event became.
@@ -130,10 +134,7 @@ impl MessageBuilder {
     fn add_own_headers(&mut self, event: &Event<'_>, chain: Chain, out: &mut HeaderMap) -> Result<(), MessageError> {
         out.insert(MSG_ID, value("Nats-Msg-Id", &event.id)?);
         out.insert(EXPECTED_STREAM, self.stream.clone());
-        if let Some(sequence) = chain.expected_last_sequence {
-            out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
-        }
-        out.insert(POSITION, self.position(chain.place));
+        self.add_chain(chain, out);
         out.insert(AGGREGATE_TYPE, value("Walpost-Aggregate-Type", &event.aggregate_type)?);
         out.insert(AGGREGATE_ID, value("Walpost-Aggregate-Id", &event.aggregate_id)?);
         out.insert(EVENT_TYPE, value("Walpost-Event-Type", &event.event_type)?);
@@ -141,6 +142,17 @@ impl MessageBuilder {
             out.insert(CREATED_AT, own_value("Walpost-Created-At", &created_at.to_string())?);
         }
         Ok(())
+    }
+
+    /// The headers that tie the message to its place in both logs.
+    pub(super) fn add_chain(&mut self, chain: Chain, out: &mut HeaderMap) {
+        if let Some(sequence) = chain.expected_last_sequence {
+            out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
+        }
+        out.insert(POSITION, self.position(chain.checkpoint));
+        if chain.place != chain.checkpoint {
+            out.insert(DISPLACED, self.position(chain.place));
+        }
     }
 
     /// Whether the broker takes a message of this size.

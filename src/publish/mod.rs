@@ -20,5 +20,6 @@ pub use outcome::Outcome;
 pub use poison::{OnPoison, Poison, PoisonReason};
 pub use sharing::Sharing;
 pub use stream::{
-    Orphans, StreamEnd, StreamError, StreamFit, StreamIdentity, StreamInspector, StreamPlan, StreamProblem, StreamTail,
+    Depth, Kept, Orphans, StreamEnd, StreamError, StreamFit, StreamIdentity, StreamInspector, StreamPlan,
+    StreamProblem, StreamTail,
 };

@@ -3,6 +3,7 @@
 //! Everything here is asked of the stream's leader. Direct Get, which any replica may answer, is not used: a stale
 //! answer about the end of the stream would only be found out by the first refused message.
 
+mod back;
 mod orphans;
 
 use std::{
@@ -19,12 +20,17 @@ use async_nats::{
     },
 };
 
-pub use self::orphans::Orphans;
+pub use self::{
+    back::{Depth, Kept},
+    orphans::Orphans,
+};
 use super::sharing::Sharing;
 use crate::position::{Position, PositionError};
 
 /// The header that carries a message's place in the log.
 pub(super) const POSITION_HEADER: &str = "Walpost-Position";
+/// The header that carries the place of an event that went to the end of the stream because it had been displaced.
+pub(super) const DISPLACED_HEADER: &str = "Walpost-Displaced";
 /// JetStream's error for a stream that does not exist.
 const STREAM_NOT_FOUND: u64 = 10059;
 /// JetStream's errors for an account or a server without it.

@@ -9,6 +9,7 @@
 //! [`Session::resume`] goes on with another connection.
 
 mod ending;
+mod error;
 mod look;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -17,18 +18,20 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use ending::{Finish, Pause};
+pub use error::SessionError;
 
 use super::{
-    event::{Effect, Event, Resume, StopReason},
+    event::{Effect, Event, Resume},
+    gaps::Gaps,
     gate::Gate,
-    intake::{Intake, IntakeError, LogRow},
+    intake::{Intake, LogRow},
     progress::Progress,
     state::Relay,
 };
 use crate::{
     lsn::Lsn,
-    publish::{Answer, Broker, BrokerError, BrokerEvent, Notice, SizeLimits, StreamError},
-    replication::{Frame, ReplicationError, ReplicationStream},
+    publish::{Answer, Broker, BrokerEvent, Notice, SizeLimits},
+    replication::{Frame, ReplicationStream},
 };
 
 /// With at least this many messages on their way the session counts as behind, and reads late and much: a walsender
@@ -119,12 +122,23 @@ impl Session {
         }
     }
 
-    /// Goes on with a new connection to the broker, whose stream ends as said, which takes messages of this size, and
-    /// in whose stream messages may name the one before or not.
-    pub fn resume(&mut self, end: Resume, limits: SizeLimits, is_linked: bool) -> Result<(), SessionError> {
+    /// What the stream is known to hold.
+    pub fn known(&self) -> Resume {
+        self.relay.known()
+    }
+
+    /// Goes on with a new connection to the broker, whose stream ends as said and may lack events there, which takes
+    /// messages of this size, and in whose stream messages may name the one before or not.
+    pub fn resume(
+        &mut self,
+        end: Resume,
+        gaps: &Gaps,
+        limits: SizeLimits,
+        is_linked: bool,
+    ) -> Result<(), SessionError> {
         self.intake.limit_messages(limits);
         self.intake.link_messages(is_linked);
-        let stored = self.relay.resume(end, Instant::now()).map_err(SessionError::Stop)?;
+        let stored = self.relay.resume(end, gaps, Instant::now()).map_err(SessionError::Stop)?;
         self.progress.found_stored(stored);
         Ok(())
     }
@@ -309,80 +323,5 @@ fn stop_if_told(effect: Effect) -> Result<(), SessionError> {
     match effect {
         Effect::Stop(reason) => Err(SessionError::Stop(reason)),
         _ => Ok(()),
-    }
-}
-
-/// Why a session broke off. Nothing is lost by it: delivery continues where the stream ends.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The replication connection failed.
-    #[error(transparent)]
-    Replication(#[from] ReplicationError),
-    /// The connection to NATS failed.
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    /// Log that cannot be published.
-    #[error(transparent)]
-    Intake(#[from] IntakeError),
-    /// The state machine says stop.
-    #[error("{0}")]
-    Stop(StopReason),
-    /// The connection to NATS broke.
-    #[error("the connection to NATS broke with {in_flight} messages unanswered")]
-    Disconnected {
-        /// Messages without an answer.
-        in_flight: usize,
-    },
-    /// The server is about to shut down.
-    #[error("the NATS server is about to shut down (lame duck mode)")]
-    BrokerLeaves,
-    /// The server complained about something that we sent.
-    #[error("NATS complains: {0}")]
-    Complaint(String),
-    /// Answers were dropped on the way to us.
-    #[error("answers from NATS were lost")]
-    AnswersLost,
-    /// The oldest message was not answered in time.
-    #[error("NATS did not answer for {waited:?}, with {in_flight} messages unanswered")]
-    NoAnswer {
-        /// Messages without an answer.
-        in_flight: usize,
-        /// How long.
-        waited: Duration,
-    },
-    /// Nothing came from Postgres, although it was asked.
-    #[error("Postgres has fallen silent on the replication connection")]
-    SilentPostgres,
-}
-
-impl SessionError {
-    /// What to do about it, where that is known.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Stop(reason) => reason.hint(),
-            Self::Complaint(_) => Some(StreamError::RIGHTS),
-            Self::Disconnected { .. } | Self::NoAnswer { .. } | Self::BrokerLeaves | Self::AnswersLost => {
-                Some("check that the NATS server runs, is not overloaded, and can be reached from here")
-            }
-            Self::SilentPostgres => Some("check that the Postgres server and the network to it are well"),
-            Self::Replication(_) | Self::Broker(_) | Self::Intake(_) => None,
-        }
-    }
-
-    /// Whether another connection to the broker mends it, while the log stays open.
-    pub fn is_mended_by_another_broker(&self) -> bool {
-        match self {
-            Self::Broker(_)
-            | Self::Disconnected { .. }
-            | Self::BrokerLeaves
-            | Self::Complaint(_)
-            | Self::AnswersLost
-            | Self::NoAnswer { .. } => true,
-            Self::Stop(reason) | Self::Intake(IntakeError::Stop(reason)) => match reason {
-                StopReason::Refused { .. } | StopReason::OutOfPlace { .. } | StopReason::UnknownAck { .. } => true,
-                StopReason::Forgotten { .. } | StopReason::Overtaken { .. } | StopReason::Log(_) => false,
-            },
-            Self::Replication(_) | Self::Intake(_) | Self::SilentPostgres => false,
-        }
     }
 }

@@ -86,6 +86,8 @@ pub enum Effect {
     None,
     /// The row waits for its turn.
     Taken,
+    /// The same, of a row that the stream lacks although it holds later ones: it goes to the end.
+    Displaced,
     /// The stream has this row already.
     Skip,
     /// A message was stored.
@@ -113,6 +115,8 @@ pub struct Due<'a, R> {
     pub before: Option<&'a R>,
     /// Where the row stands in the log.
     pub place: Place,
+    /// Up to where the stream holds everything once it holds this row.
+    pub checkpoint: Place,
     /// The row.
     pub row: &'a R,
 }
@@ -151,6 +155,8 @@ pub enum StopReason {
         /// That event's place.
         place: Place,
     },
+    /// The stream may lack events although it holds later ones: messages of others took their places.
+    Displaced,
     /// The log's messages contradict each other.
     Log(LogFault),
 }
@@ -182,6 +188,9 @@ impl StopReason {
                 Some("set delivery.hold_back above the broker's sync_interval, so that the log can make it whole again")
             }
             Self::Overtaken { .. } => Some("nothing: this one stands by from now on"),
+            Self::Displaced => {
+                Some("nothing now: the events go to the end of the stream; let nobody but walpost write to it")
+            }
             Self::Log(_) => Some("report it with the versions of walpost and Postgres"),
         }
     }
@@ -227,6 +236,9 @@ impl fmt::Display for StopReason {
             Self::Overtaken { place } => {
                 write!(f, "the stream ends with the event at {place}, which another walpost sent")
             }
+            Self::Displaced => f.write_str(
+                "messages of others in the stream took the places of events, which are looked for in the log",
+            ),
             Self::Log(fault) => write!(f, "the replication stream contradicts itself: {fault}"),
         }
     }

@@ -127,8 +127,9 @@ impl Intake {
 
     /// Makes the message of a row whose turn it is.
     pub(super) fn message(&mut self, due: &Due<'_, LogRow>) -> Result<Message, IntakeError> {
-        let Due { place, expected_last_sequence, before, row: LogRow { data, binding, told, id }, .. } = *due;
-        let chain = Chain { expected_last_sequence, place };
+        let Due { place, checkpoint, expected_last_sequence, before, row: LogRow { data, binding, told, id }, .. } =
+            *due;
+        let chain = Chain { expected_last_sequence, place, checkpoint };
         let mut composed = self.composer.compose(binding, new_row(data)?, data, chain)?;
         if self.mode == Mode::Chain {
             let before = before.filter(|_| self.is_linked);
@@ -136,6 +137,10 @@ impl Intake {
                 self.composer.link(&mut composed.message, before);
             }
             id.replace(composed.message.id());
+        }
+        if place != checkpoint {
+            let event_id = composed.id.as_deref().map(Traceable).map(tracing::field::display);
+            tracing::warn!(event_id, position = %place, "an event that was displaced by somebody else's message goes to the end of the stream");
         }
         told.set(self.account_for(&composed, place, told.get()));
         self.progress.published(place.commit_lsn);
@@ -200,8 +205,10 @@ impl Intake {
             id: RefCell::default(),
         };
         let effect = relay.apply(Event::Row { row, bytes, key });
-        if effect == Effect::Skip {
-            self.progress.skipped();
+        match effect {
+            Effect::Skip => self.progress.skipped(),
+            Effect::Displaced => self.progress.displaced(),
+            _ => {}
         }
         Ok(effect)
     }

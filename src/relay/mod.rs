@@ -5,6 +5,7 @@
 
 mod driver;
 mod event;
+mod gaps;
 mod gate;
 mod intake;
 mod lanes;
@@ -16,9 +17,10 @@ mod watermark;
 
 pub use driver::{Finish, Limits, Pause, Session, SessionError};
 pub use event::{Due, Effect, Event, LogFault, Mode, Resume, StopReason, Window};
+pub use gaps::{Gaps, Known, Seen, WayBack};
 pub use gate::{Gate, Wishes, gate};
 pub use intake::{Intake, IntakeError, LogRow};
 pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};
-pub use resume::{LOST_LOG_REMEDY, LostLog, OnOrphans, ResumeError, Start};
+pub use resume::{LOST_LOG_REMEDY, LostLog, OnOrphans, ResumeError, Start, place_in};
 pub use state::Relay;
 pub use watermark::{Confirmed, Mark, Stored, Watermark, WatermarkError};

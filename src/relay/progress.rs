@@ -38,6 +38,7 @@ pub struct Progress {
     retries: AtomicU64,
     foreign: AtomicU64,
     foreign_looked_up_to: AtomicU64,
+    displaced: AtomicU64,
     is_shared: AtomicBool,
     /// Something keeps events from being delivered.
     blocked: AtomicBool,
@@ -87,6 +88,8 @@ pub struct Snapshot {
     pub retries: u64,
     /// Messages of others in a stream that should be ours alone.
     pub foreign: u64,
+    /// Events that such messages displaced, and that went to the end of the stream.
+    pub displaced: u64,
     /// Whether the stream is not ours alone, so that less is promised.
     pub is_shared: bool,
     /// Dead letters made, by reason; every reason is there.
@@ -126,6 +129,7 @@ impl Progress {
             ignored_changes: count(&self.ignored_changes),
             retries: count(&self.retries),
             foreign: count(&self.foreign),
+            displaced: count(&self.displaced),
             is_shared: self.is_shared.load(Relaxed),
             dead_letters: PoisonReason::ALL.into_iter().zip(self.dead_letters.iter().map(count)).collect(),
             latency_counts: self.latency.counts.iter().map(count).collect(),
@@ -215,6 +219,10 @@ impl Progress {
 
     pub(super) fn skipped(&self) {
         self.skipped.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn displaced(&self) {
+        self.displaced.fetch_add(1, Relaxed);
     }
 
     pub(super) fn headers_dropped(&self, count: u64) {

@@ -63,6 +63,11 @@ impl Start {
     }
 }
 
+/// The position as a place in the log of `source`, if it is one.
+pub fn place_in(position: &Position, source: &Source, history: &TimelineHistory) -> Option<Place> {
+    comparable(position, source, history, 0).ok()
+}
+
 /// The position as a place in the log of `source`.
 fn comparable(
     position: &Position,

@@ -13,11 +13,12 @@
 //! Invariants:
 //! - [`Relay::confirmed`] is the end of a transaction whose every event is stored, or an idle position that the server
 //!   named when everything before it was stored; it never decreases (I1, I5).
-//! - A place at or before the one that the stream already holds is never published (I4, chain).
-//! - Places that are published rise strictly (I3, chain); per key in shared mode.
+//! - A place at or before the one that the stream already holds is never published (I4, chain), unless it lies in a gap.
+//! - Places that are published rise strictly (I3, chain), those from gaps first; per key in shared mode.
 //! - At most `max_in_flight` rows, and `max_in_flight_bytes` plus one row, are kept (I7).
 
 mod hold_back;
+mod resuming;
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 
 use super::{
     event::{Due, Effect, Event, LogFault, Mode, Resume, StopReason, Window},
+    gaps::Gaps,
     lanes::Lanes,
     ledger::Ledger,
     watermark::Confirmed,
@@ -37,9 +39,11 @@ pub struct Relay<R> {
     mode: Mode,
     window: Window,
     stored_at_start: Option<Place>,
+    /// Chain: where the stream may lack events before that place.
+    gaps: Gaps,
     transaction: Option<Transaction>,
     last_commit_lsn: Lsn,
-    /// The place of the last row that is known to be stored with everything before it.
+    /// The checkpoint of the last row that is known to be stored with everything before it.
     last_stored: Option<Place>,
     /// Chain: sequence of the last message that is known to be stored; everything up to it is.
     acked_sequence: u64,
@@ -75,6 +79,8 @@ struct Transaction {
 struct Row<R> {
     row: R,
     place: Place,
+    /// Its place, or that of the event that the stream ended with before a displaced one went to the end. These rise.
+    checkpoint: Place,
     key: u64,
     bytes: usize,
     commit_time_us: i64,
@@ -96,12 +102,13 @@ enum Fate {
 
 impl<R> Relay<R> {
     /// Delivery that continues where the stream ends, and confirms a position `hold_back` after everything before it
-    /// was stored.
-    pub fn new(mode: Mode, window: Window, hold_back: Duration, resume: Resume) -> Self {
+    /// was stored. Rows in `gaps` go to the end of the stream when the log has them.
+    pub fn new(mode: Mode, window: Window, hold_back: Duration, resume: Resume, gaps: Gaps) -> Self {
         Self {
             mode,
             window,
             stored_at_start: resume.stored,
+            gaps,
             transaction: None,
             last_commit_lsn: Lsn::ZERO,
             last_stored: resume.stored,
@@ -150,31 +157,13 @@ impl<R> Relay<R> {
         let before = index.checked_sub(1).filter(|_| self.mode == Mode::Chain);
         let before = before.and_then(|before| self.rows.get(before)).map(|before| &before.row);
         let row = self.rows.get(index)?;
-        Some(Due { ticket, expected_last_sequence, before, place: row.place, row: &row.row })
+        let Row { place, checkpoint, row, .. } = row;
+        Some(Due { ticket, expected_last_sequence, before, place: *place, checkpoint: *checkpoint, row })
     }
 
-    /// Goes on with a new connection to the broker, whose stream ends as said; nothing of the old one will be
-    /// answered. Rows that turn out to be stored are counted as such, the others have their turn again. Gives the
-    /// number of rows that were stored.
-    pub fn resume(&mut self, end: Resume, now: Instant) -> Result<usize, StopReason> {
-        let stored = match self.mode {
-            Mode::Chain => self.stored_up_to(end)?,
-            Mode::Shared => 0,
-        };
-        self.unanswered = 0;
-        self.waiting_since = None;
-        self.proven = self.mode == Mode::Shared;
-        if self.mode == Mode::Chain {
-            // Answers out of turn may have told of more than the stream holds now. That was forgotten, and goes again.
-            for (index, row) in self.rows.iter_mut().enumerate() {
-                row.fate = if index < stored { Fate::Stored } else { Fate::Waiting };
-            }
-        }
-        self.settle(now);
-        self.acked_sequence = end.last_sequence;
-        self.line_up_again();
-        self.check();
-        Ok(stored)
+    /// What the stream is known to hold: nothing up to that sequence is missing.
+    pub fn known(&self) -> Resume {
+        Resume { last_sequence: self.acked_sequence, stored: self.last_stored }
     }
 
     /// Whether another row may be taken up.
@@ -223,17 +212,28 @@ impl<R> Relay<R> {
             return Effect::Stop(StopReason::Log(LogFault::TooManyRows));
         };
         transaction.next_index = next_index;
-        if self.stored_at_start.is_some_and(|stored| place <= stored) {
+        let displaced_before = self.stored_at_start.filter(|stored| place <= *stored);
+        if displaced_before.is_some() && !self.gaps.hold(place) {
             return Effect::Skip;
         }
+        let checkpoint = displaced_before.unwrap_or(place);
         let commit_time_us = transaction.commit_time_us;
         let ticket = self.next_ticket();
-        self.rows.push_back(Row { row, place, key, bytes, commit_time_us, fate: Fate::Waiting, sent: None });
+        self.rows.push_back(Row {
+            row,
+            place,
+            checkpoint,
+            key,
+            bytes,
+            commit_time_us,
+            fate: Fate::Waiting,
+            sent: None,
+        });
         self.row_bytes += bytes;
         if self.mode == Mode::Chain || self.lanes.enter(key, ticket) {
             self.ready.push_back(ticket);
         }
-        Effect::Taken
+        if displaced_before.is_some() { Effect::Displaced } else { Effect::Taken }
     }
 
     fn commit(&mut self, commit_lsn: Lsn, end_lsn: Lsn, now: Instant) -> Effect {
@@ -262,7 +262,7 @@ impl<R> Relay<R> {
         if self.stored_at_start.is_some_and(|stored| lsn <= stored.commit_lsn) {
             return;
         }
-        let last = self.rows.back().map(|last| last.place).or(self.last_stored);
+        let last = self.rows.back().map(|last| last.checkpoint).or(self.last_stored);
         self.ledger.mark(self.next_ticket(), lsn, last.filter(|_| self.mode == Mode::Chain));
         self.settle_ledger(now);
     }
@@ -328,45 +328,12 @@ impl<R> Relay<R> {
     fn settle(&mut self, now: Instant) {
         while let Some(first) = self.rows.front().filter(|first| first.fate == Fate::Stored) {
             self.row_bytes -= first.bytes;
-            self.last_stored = Some(first.place);
+            self.last_stored = Some(first.checkpoint);
             self.rows.pop_front();
             self.first_ticket += 1;
             self.acked_sequence += 1;
         }
         self.settle_ledger(now);
-    }
-
-    /// Chain: how many rows the stream holds, when it ends as said.
-    fn stored_up_to(&self, end: Resume) -> Result<usize, StopReason> {
-        let forgotten = StopReason::Forgotten { known_sequence: self.acked_sequence, last_sequence: end.last_sequence };
-        if end.last_sequence < self.acked_sequence {
-            return Err(forgotten);
-        }
-        let Some(place) = end.stored else {
-            // Its last message is gone. What was stored since may be ours or somebody else's, and nothing tells which.
-            return if end.last_sequence == self.acked_sequence { Ok(0) } else { Err(forgotten) };
-        };
-        if self.last_stored.is_some_and(|last| place < last) {
-            return Err(forgotten);
-        }
-        let stored = self.rows.partition_point(|row| row.place <= place);
-        let last = stored.checked_sub(1).and_then(|last| self.rows.get(last)).map(|row| row.place);
-        if last.or(self.last_stored) == Some(place) { Ok(stored) } else { Err(StopReason::Overtaken { place }) }
-    }
-
-    /// All rows that are not stored have their turn again, in order.
-    fn line_up_again(&mut self) {
-        self.ready.clear();
-        self.lanes.clear();
-        for (ticket, row) in (self.first_ticket..).zip(&mut self.rows) {
-            if row.fate == Fate::Stored {
-                continue;
-            }
-            row.fate = Fate::Waiting;
-            if self.mode == Mode::Chain || self.lanes.enter(row.key, ticket) {
-                self.ready.push_back(ticket);
-            }
-        }
     }
 
     fn next_ticket(&self) -> u64 {

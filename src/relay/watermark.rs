@@ -96,9 +96,9 @@ impl Watermark {
         let Some(known) = self.mark.confirmed.event else { return Ok(end) };
         let forgot = || WatermarkError::StreamForgot { stream: self.stream.name.clone(), known: known.sequence };
         match end {
-            StreamEnd::At { ref position, .. } => {
-                let is_of_this_log = position.source == self.source;
-                if is_of_this_log && position.place < known.place { Err(forgot()) } else { Ok(end) }
+            StreamEnd::At { sequence, ref position } => {
+                let is_before = position.source == self.source && position.place < known.place;
+                if is_before || sequence < known.sequence { Err(forgot()) } else { Ok(end) }
             }
             StreamEnd::Empty => Err(forgot()),
             StreamEnd::Removed { sequence } if sequence < known.sequence => Err(forgot()),
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_ends_before_a_confirmed_event_forgot_it() {
-        for end in [at(8, 89), StreamEnd::Empty, StreamEnd::Removed { sequence: 8 }] {
+        for end in [at(8, 89), at(8, 90), StreamEnd::Empty, StreamEnd::Removed { sequence: 8 }] {
             let outcome = end_of(end);
             assert!(matches!(outcome, Err(WatermarkError::StreamForgot { .. })), "{outcome:?}");
         }

@@ -12,6 +12,7 @@
 //! Either way delivery goes on where the stream ends.
 
 mod backoff;
+mod displaced;
 mod error;
 mod guard;
 mod health;

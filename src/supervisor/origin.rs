@@ -3,9 +3,9 @@
 use super::{RunError, Supervisor};
 use crate::{
     lsn::Lsn,
-    position::Source,
+    position::{Place, Position, Source},
     publish::{Broker, Orphans, StreamEnd},
-    relay::{LOST_LOG_REMEDY, LostLog, OnOrphans, ResumeError, Start},
+    relay::{LOST_LOG_REMEDY, LostLog, OnOrphans, ResumeError, Start, place_in},
     replication::{Connection, ReplicationError, TimelineHistory},
 };
 
@@ -39,6 +39,11 @@ impl Origin {
         let history = connection.timeline_history(identity.timeline).await?;
         let source = Source { system_id: identity.system_id, timeline: identity.timeline, slot: slot.to_owned() };
         Ok(Self { source, history, wal_end: identity.wal_end })
+    }
+
+    /// The place of a position in this log, if it has one.
+    pub(super) fn place_of(&self, position: &Position) -> Option<Place> {
+        place_in(position, &self.source, &self.history)
     }
 
     /// Where to continue on a log that is being read: its end is growing, so every position lies before it.

@@ -5,15 +5,22 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{Phase, RunError, Supervisor, guard, origin::Origin, recorder::Recorder};
+use super::{
+    Phase, RunError, Supervisor,
+    displaced::{known_before, known_to},
+    guard,
+    origin::Origin,
+    recorder::Recorder,
+};
 use crate::{
+    lsn::Lsn,
     plan::Plan,
     postgres::sql::Session as SqlSession,
     preflight::{self, Facts, Problem},
     publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamIdentity, StreamTail},
     relay::{
-        Finish, Intake, Mark, Mode, Pause, Progress, Relay, Resume, Session, SessionError, Start, Watermark,
-        WatermarkError, Wishes, gate,
+        Finish, Gaps, Intake, Known, Mark, Mode, Pause, Progress, Relay, Resume, Session, SessionError, Start,
+        StopReason, Watermark, WatermarkError, Wishes, gate,
     },
     replication::{Connection, ReplicationStream, StartOptions},
 };
@@ -36,10 +43,18 @@ struct Lead {
 }
 
 /// From which log to which stream.
-struct Course {
-    mode: Mode,
-    origin: Origin,
-    stream: StreamIdentity,
+pub(super) struct Course {
+    pub(super) mode: Mode,
+    pub(super) origin: Origin,
+    pub(super) stream: StreamIdentity,
+}
+
+/// A log that was opened, and from where.
+struct Opened {
+    log: ReplicationStream,
+    start: Start,
+    /// Where the stream may lack events before its end.
+    gaps: Gaps,
 }
 
 /// What was found on both sides.
@@ -52,6 +67,7 @@ struct Found {
 struct Reached {
     broker: Broker,
     resume: Resume,
+    gaps: Gaps,
     sizes: SizeLimits,
     is_linked: bool,
 }
@@ -121,8 +137,8 @@ impl Supervisor {
             match self.take_slot(&sql, &broker, &found).await {
                 Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
                 Err(error) => return Err(error),
-                Ok((log, start, course)) => {
-                    let (session, wishes) = self.session((log, start), &course, &broker, found).await?;
+                Ok((opened, course)) => {
+                    let (session, wishes) = self.session(opened, &course, &broker, found).await?;
                     return Ok(Lead { sql, broker: Some(broker), session, wishes, course });
                 }
             }
@@ -167,13 +183,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Takes the slot, and has the log sent from the stream's last event on.
-    async fn take_slot(
-        &self,
-        sql: &SqlSession,
-        broker: &Broker,
-        found: &Found,
-    ) -> Result<(ReplicationStream, Start, Course), RunError> {
+    /// Takes the slot, and has the log sent from the stream's last event on; from the slot's own position if the stream
+    /// may lack events before that.
+    async fn take_slot(&self, sql: &SqlSession, broker: &Broker, found: &Found) -> Result<(Opened, Course), RunError> {
         let needs = &self.plan.needs;
         let (end, stream) = self.stream_end(broker, found.mode).await?;
         // Of several hosts, the one that was looked at.
@@ -181,11 +193,15 @@ impl Supervisor {
         let origin = Origin::ask(&mut connection, &needs.slot).await?;
         let course = Course { mode: found.mode, origin, stream };
         let end = self.admit(&course, &found.facts, end)?;
-        let start = self.begin_after(&end, &course.origin, broker).await?;
+        let mut start = self.begin_after(&end, &course.origin, broker).await?;
+        let gaps = self.gaps(broker, &course, &end, known_before(&course, &found.facts)).await?;
+        if !gaps.is_empty() {
+            start.lsn = Lsn::ZERO;
+        }
         self.progress.server_ends_at(course.origin.wal_end);
         let options =
             StartOptions { slot: needs.slot.clone(), publication: needs.publication.clone(), start: start.lsn };
-        Ok((connection.start(&options).await?, start, course))
+        Ok((Opened { log: connection.start(&options).await?, start, gaps }, course))
     }
 
     /// Holds slot and stream against the watermark; gives where the stream ends, as far as they know together.
@@ -209,7 +225,7 @@ impl Supervisor {
     /// for again: the one before may have stored events in between, and the broker may have lost some.
     async fn session(
         &self,
-        (log, start): (ReplicationStream, Start),
+        Opened { log, start, mut gaps }: Opened,
         course: &Course,
         broker: &Broker,
         Found { facts, mode }: Found,
@@ -220,6 +236,12 @@ impl Supervisor {
         let end = self.admit(course, &facts, end)?;
         let resume = course.origin.continue_after(&end, self.plan.on_orphans)?.resume;
         start.reaches(resume).map_err(SessionError::Stop)?;
+        if resume != start.resume {
+            gaps = self.gaps(broker, course, &end, known_before(course, &facts)).await?;
+            if !gaps.is_empty() && start.lsn != Lsn::ZERO {
+                return Err(SessionError::Stop(StopReason::Displaced).into());
+            }
+        }
         tracing::info!(
             %mode,
             slot = needs.slot,
@@ -237,7 +259,7 @@ impl Supervisor {
         let (gate, wishes) = gate(mark);
         let mut intake = Intake::new(mode, needs.mapping.clone(), facts.base_types, composer, self.progress());
         intake.link_messages(!broker.inspector().is_replicated().await?);
-        let relay = Relay::new(mode, *window, *hold_back, resume);
+        let relay = Relay::new(mode, *window, *hold_back, resume, gaps);
         Ok((Session::new(log, intake, relay, gate, *limits), wishes))
     }
 
@@ -262,49 +284,58 @@ impl Supervisor {
             if let Some(lost) = broker.take() {
                 lost.abandon();
             }
-            let Reached { broker: regained, resume, sizes, is_linked } = tokio::select! {
+            let known = known_to(session);
+            let Reached { broker: regained, resume, gaps, sizes, is_linked } = tokio::select! {
                 biased;
                 () = leave.cancelled() => return Ok(()),
                 never = session.tend() => match never? {},
-                regained = self.regain(error.into(), course) => regained?,
+                regained = self.regain(error.into(), course, known) => regained?,
             };
-            session.resume(resume, sizes, is_linked)?;
+            session.resume(resume, &gaps, sizes, is_linked)?;
             *broker = Some(regained);
         }
         Ok(())
     }
 
     /// Tries until there is a connection to the broker again, and its stream says where it ends.
-    async fn regain(&self, lost: RunError, course: &Course) -> Result<Reached, RunError> {
+    async fn regain(&self, lost: RunError, course: &Course, known: Known) -> Result<Reached, RunError> {
         let mut error = lost;
         loop {
             sleep(self.pause_after(error)?).await;
-            match self.reach_broker(course).await {
+            match self.reach_broker(course, known).await {
                 Ok(reached) => return Ok(reached),
                 Err(again) => error = again,
             }
         }
     }
 
-    async fn reach_broker(&self, course: &Course) -> Result<Reached, RunError> {
+    async fn reach_broker(&self, course: &Course, known: Known) -> Result<Reached, RunError> {
         let broker = Broker::connect(&self.plan.broker).await?;
         let problems = broker.inspector().problems(&self.plan.stream).await?;
         if !problems.is_empty() {
             return Err(RunError::NotReady(problems.into_iter().map(Problem::Stream).collect()));
         }
         let sizes = broker.size_limits().await?;
-        let resume = self.resume_point(&broker, course).await?;
+        let end = self.end_again(&broker, course).await?;
+        let resume = course.origin.continue_after(&end, self.plan.on_orphans)?.resume;
+        let gaps = self.gaps(&broker, course, &end, known).await?;
         let is_linked = !broker.inspector().is_replicated().await?;
-        Ok(Reached { broker, resume, sizes, is_linked })
+        Ok(Reached { broker, resume, gaps, sizes, is_linked })
     }
 
     /// Where the stream ends, for a log that is being read.
     async fn resume_point(&self, broker: &Broker, course: &Course) -> Result<Resume, RunError> {
-        let (end, stream) = self.stream_end(broker, course.mode).await?;
-        if stream != course.stream {
-            return Err(self.refusal(WatermarkError::StreamRecreated { stream: stream.name }));
-        }
+        let end = self.end_again(broker, course).await?;
         Ok(course.origin.continue_after(&end, self.plan.on_orphans)?.resume)
+    }
+
+    async fn end_again(&self, broker: &Broker, course: &Course) -> Result<StreamEnd, RunError> {
+        let (end, stream) = self.stream_end(broker, course.mode).await?;
+        if stream == course.stream {
+            Ok(end)
+        } else {
+            Err(self.refusal(WatermarkError::StreamRecreated { stream: stream.name }))
+        }
     }
 
     /// Where the stream ends, and which one it is. The end of a shared stream says nothing about what it holds of ours.

@@ -93,6 +93,7 @@ fn of_stop(reason: &StopReason) -> Verdict {
         // The next start sees whether the log still has what the broker forgot.
         StopReason::Forgotten { .. } => (Code::STREAM_FORGOT, Once),
         StopReason::Overtaken { .. } => (Code::OVERTAKEN, Retry),
+        StopReason::Displaced => (Code::STREAM_FOREIGN, Retry),
         StopReason::Log(_) => (Code::POSTGRES_NONSENSE, Stop),
     }
 }

@@ -124,6 +124,11 @@ fn encode_counters(encoder: &mut DescriptorEncoder<'_>, now: &Snapshot) -> Resul
         ("rows_skipped", "Rows that Postgres sent again and the stream held already", now.skipped),
         ("headers_dropped", "Entries of the headers column that no message may carry", now.dropped_headers),
         ("foreign_messages", "Messages of others in a stream that should be walpost's alone", now.foreign),
+        (
+            "displaced_events",
+            "Events that such messages displaced, and that went to the end of the stream",
+            now.displaced,
+        ),
         ("retries", "Attempts to deliver again after a fault", now.retries),
         ("changes_ignored", "Changes in the publication that are no inserts into the outbox", now.ignored_changes),
     ];

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use async_nats::{HeaderMap, jetstream};
 use tokio::process::Command;
 use tokio_postgres::Client;
 use walpost::sandbox::servers::{PrivateNats, PrivatePostgres};
@@ -26,6 +27,7 @@ struct World {
     client: Client,
     witness: Witness,
     reader: Reader,
+    settings: Settings,
     daemon: Daemon,
 }
 
@@ -38,7 +40,7 @@ impl World {
         let witness = Witness::begin(&client, "chain").await;
         let reader = Reader::connect(&broker.url(), "OUTBOX").await;
         let daemon = settings.lead().await;
-        Self { _postgres: postgres, broker, client, witness, reader, daemon }
+        Self { _postgres: postgres, broker, client, witness, reader, settings, daemon }
     }
 
     async fn commit(&self, events: i32) {
@@ -68,7 +70,7 @@ impl World {
 #[tokio::test]
 async fn messages_of_somebody_else_cost_no_event_and_no_order() {
     let world = World::begin(|settings| settings).await;
-    let intruder = async_nats::jetstream::new(async_nats::connect(world.broker.url()).await.unwrap());
+    let intruder = jetstream::new(async_nats::connect(world.broker.url()).await.unwrap());
     world.commit(1).await;
     wait::until("the first event is stored", async || world.reader.last_sequence().await == 1).await;
     for _ in 0..10 {
@@ -107,6 +109,52 @@ async fn what_a_broker_forgot_is_sent_again_although_it_was_away_for_longer_than
     world.assert_delivered().await;
     wait::until("an idle outbox is confirmed after all", async || world.is_confirmed().await).await;
     assert_eq!(world.daemon.terminate().await, 0);
+}
+
+/// What somebody else's message does between two of ours that are under way, where messages do not name the one before
+/// (several replicas): the first is refused, and the second takes its place.
+#[tokio::test]
+async fn an_event_that_somebody_elses_message_displaced_goes_to_the_end_and_the_stream_stays_a_checkpoint() {
+    // Nothing is confirmed, so the log has everything.
+    let world = World::begin(|settings| settings.with("DELIVERY_HOLD_BACK", "10m")).await;
+    world.commit(4).await;
+    world.assert_delivered().await;
+    let World { _postgres, mut broker, client, witness, reader, settings, daemon } = world;
+    let sent = reader.all().await;
+    assert_eq!(daemon.terminate().await, 0);
+    let committed: Vec<String> = witness.all(&client).await.into_iter().map(|seen| seen.id).collect();
+
+    let intruder = jetstream::new(async_nats::connect(broker.url()).await.unwrap());
+    Box::pin(intruder.get_stream("OUTBOX")).await.unwrap().purge().await.unwrap();
+    // After a restart the broker remembers ids of what it holds, as it never heard of those that it refused.
+    broker.stop().await.unwrap();
+    broker.restart().await.unwrap();
+    for ours in [Some(&sent[0]), None, None, Some(&sent[3])] {
+        let mut headers = HeaderMap::new();
+        if let Some(message) = ours {
+            headers.insert("Walpost-Position", message.header("Walpost-Position"));
+        }
+        Box::pin(intruder.publish_with_headers("outbox.order.any", headers, "".into())).await.unwrap().await.unwrap();
+    }
+    // The first message of the stream now has the sequence 5.
+    let daemon = settings.lead().await;
+    wait::until("those that are missing are stored", async || reader.last_sequence().await >= 10).await;
+    let late = reader.some(9..=10).await;
+    for (message, (id, first)) in late.iter().zip([1, 2].map(|index| (&committed[index], &sent[index]))) {
+        assert_eq!(message.header("Nats-Msg-Id"), id, "{}", daemon.log());
+        assert_eq!(message.header("Walpost-Position"), sent[3].header("Walpost-Position"));
+        assert_eq!(message.header("Walpost-Displaced"), first.header("Walpost-Position"));
+    }
+    assert_eq!(daemon.status().await.unwrap()["displaced_events"], 2);
+    // Killed before anything of it is confirmed: the next one finds them at the end.
+    drop(daemon);
+    let daemon = settings.lead().await;
+    client.execute(EVENTS, &[&1]).await.unwrap();
+    wait::until("the next one is stored", async || reader.last_sequence().await >= 11).await;
+    assert_eq!(daemon.terminate().await, 0);
+    let last = reader.some([11]).await;
+    assert!(!last[0].headers.contains_key("Walpost-Displaced"));
+    assert_eq!(reader.last_sequence().await, 11, "nothing is there twice");
 }
 
 /// Copies a folder.

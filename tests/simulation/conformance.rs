@@ -81,7 +81,7 @@ impl Pair {
 
     /// Finds out which of two habits the server has: versions differ, and delivery must do with both.
     async fn learn(&mut self) {
-        let publish = Publish { id: Some(0), expected: None, behind: None, is_for_us: true, event: None };
+        let publish = Publish { id: Some(0), ..Publish::FOREIGN };
         assert_eq!(self.ask(publish).await, Outcome::Stored { sequence: 1 });
         assert_eq!(self.model.publish(publish, 0), Answer::Stored(1));
         let again = Publish { expected: Some(0), ..publish };
@@ -123,7 +123,7 @@ impl Pair {
         };
         let id = (!chance.one_in(10)).then(|| chance.below(IDS));
         let event = (!chance.one_in(5)).then_some(self.events);
-        let publish = Publish { id, expected, behind, is_for_us: !chance.one_in(25), event };
+        let publish = Publish { id, expected, behind, is_for_us: !chance.one_in(25), event, checkpoint: event };
         self.events += 1;
         let mut modelled = self.model.publish(publish, 0);
         let real = self.ask(publish).await;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use walpost::{
     lsn::Lsn,
     position::Place,
-    relay::{Effect, Event, Mode, Relay, Resume, SessionError, Start, StopReason},
+    relay::{Effect, Event, Gaps, Known, Mode, Relay, Resume, SessionError, Start, StopReason, Stored},
 };
 
 use crate::{
     broker::{Answered, Sent},
-    jetstream::Publish,
+    jetstream::{End, Publish},
     judge::{Violation, broken},
     mutant::Mistakes,
     mutation::Mutation,
@@ -76,8 +76,8 @@ pub(crate) struct Daemon {
     relay: Option<Relay<u64>>,
     wire: Option<usize>,
     link: Option<usize>,
-    /// What the log was asked for.
-    begun: Option<Start>,
+    /// What the log was asked for, and where the stream may lack events before that.
+    begun: Option<(Start, Gaps)>,
     retry_at: u64,
     reported: (u64, u64),
     mistakes: Mistakes,
@@ -167,7 +167,11 @@ impl Daemon {
     fn take_slot(&mut self, room: &mut Room) -> Result<(), Break> {
         let link = room.broker.connect().ok_or(Break::Term)?;
         self.link = Some(link);
-        let mut start = self.read_end(room, link, Lsn::new(room.postgres.end))?.ok_or(Break::Term)?;
+        let (mut start, end) = self.read_end(room, link, Lsn::new(room.postgres.end))?.ok_or(Break::Term)?;
+        let gaps = room.gaps(end, room.known_at_start());
+        if !gaps.is_empty() {
+            start.lsn = Lsn::ZERO;
+        }
         self.mistakes.begin(&mut start, room);
         match room.postgres.start(start.lsn.as_u64()) {
             Ok(wire) => {
@@ -175,7 +179,7 @@ impl Daemon {
                     format!("{} takes the slot at {}, from {}", self.name, room.postgres.confirmed, start.lsn)
                 });
                 self.wire = Some(wire);
-                self.begun = Some(start);
+                self.begun = Some((start, gaps));
                 self.phase = Phase::Taken;
                 // Between the two looks at the stream it is most delicate.
                 room.is_loss_due = room.plan.faults.silent_loss > 0 && room.chance.one_in(4);
@@ -198,11 +202,18 @@ impl Daemon {
     /// Reads the end of the stream now that nobody else has the slot, and begins to lead.
     fn open_session(&mut self, room: &mut Room) -> Result<(), Break> {
         let link = self.link.ok_or(Break::Term)?;
-        let mut start = self.read_end(room, link, GROWING)?.ok_or(Break::Term)?;
-        self.begun.map_or(Ok(()), |begun| begun.reaches(start.resume))?;
+        let (mut start, end) = self.read_end(room, link, GROWING)?.ok_or(Break::Term)?;
+        let (begun, mut gaps) = self.begun.take().ok_or(Break::Term)?;
+        begun.reaches(start.resume)?;
+        if start.resume != begun.resume {
+            gaps = room.gaps(end, room.known_at_start());
+            if !gaps.is_empty() && begun.lsn != Lsn::ZERO {
+                return Err(StopReason::Displaced.into());
+            }
+        }
         self.mistakes.open(&mut start);
         let hold_back = Duration::from_millis(room.plan.hold_back_ms);
-        self.relay = Some(Relay::new(room.mode(), room.window(), hold_back, start.resume));
+        self.relay = Some(Relay::new(room.mode(), room.window(), hold_back, start.resume, gaps));
         self.reported = (0, room.now);
         self.phase = Phase::Leading;
         room.note(|_| format!("{} leads, behind {:?}", self.name, start.resume));
@@ -214,19 +225,18 @@ impl Daemon {
     }
 
     /// Where to continue; none if nobody says where the stream ends.
-    fn read_end(&self, room: &mut Room, link: usize, wal_end: Lsn) -> Result<Option<Start>, Break> {
+    fn read_end(&self, room: &mut Room, link: usize, wal_end: Lsn) -> Result<Option<(Start, End)>, Break> {
         let late = if room.plan.faults.stale_end > 0 && room.chance.one_in(8) { room.chance.between(1, 3) } else { 0 };
         let late = if room.mode() == Mode::Chain { usize::try_from(late).unwrap() } else { 0 };
         let Some(end) = room.broker.stream_end(link, late) else { return Ok(None) };
         if late > 0 {
             room.tally.mark(Happened::StaleEnd);
         }
-        let end = match room.mode() {
-            Mode::Chain => room.stream_end(end),
-            Mode::Shared => walpost::publish::StreamEnd::Empty,
-        };
-        let start = room.continue_after(&end, wal_end);
-        start.map(Some).map_err(|error| broken("I9", format!("the same log is refused: {error}")).into())
+        let end = if room.mode() == Mode::Chain { end } else { End::Empty };
+        let start = room.continue_after(&room.stream_end(end), wal_end);
+        start
+            .map(|start| Some((start, end)))
+            .map_err(|error| broken("I9", format!("the same log is refused: {error}")).into())
     }
 
     /// One turn of the driver, with or without a broker.
@@ -250,7 +260,7 @@ impl Daemon {
         if !self.relay.as_ref().is_some_and(is_due) {
             return Ok(());
         }
-        let Some(start) = self.read_end(room, link, GROWING)? else { return Ok(()) };
+        let Some((start, _)) = self.read_end(room, link, GROWING)? else { return Ok(()) };
         room.note(|_| format!("{} looks: {:?}", self.name, start.resume));
         if let Some(relay) = &mut self.relay {
             relay.look(start.resume, now)?;
@@ -317,11 +327,19 @@ impl Daemon {
         let (Some(relay), Some(link)) = (&mut self.relay, self.link) else { return Ok(()) };
         let now = room.instant();
         while let Some(due) = relay.due(now) {
-            let (event, place) = (*due.row, due.place);
+            let (event, place, checkpoint) = (*due.row, due.place, room.event_at(due.checkpoint));
             let id_of = |event: u64| room.postgres.events[usize::try_from(event).unwrap()].id;
-            let behind = self.mistakes.behind(due.before.copied().map(id_of));
+            let before = due.before.filter(|_| room.plan.is_linked);
+            let behind = self.mistakes.behind(before.copied().map(id_of));
             let expected = self.mistakes.expected(due.expected_last_sequence);
-            let publish = Publish { id: Some(id_of(event)), expected, behind, is_for_us: true, event: Some(event) };
+            let publish = Publish {
+                id: Some(id_of(event)),
+                expected,
+                behind,
+                is_for_us: true,
+                event: Some(event),
+                checkpoint: Some(checkpoint),
+            };
             let sent = Sent { ticket: due.ticket, publish };
             self.mistakes.check_place(event, place, room)?;
             room.note(|_| format!("{} sends {event} ({place}), expecting {expected:?}", self.name));
@@ -402,7 +420,7 @@ impl Daemon {
     fn regain(&mut self, room: &mut Room) -> Result<(), Break> {
         self.retry_at = room.now + room.chance.between(1, 50);
         let Some(link) = room.broker.connect() else { return Ok(()) };
-        let Some(start) = self.read_end(room, link, GROWING)? else {
+        let Some((start, end)) = self.read_end(room, link, GROWING)? else {
             room.broker.abandon(link, 0);
             return Ok(());
         };
@@ -410,7 +428,10 @@ impl Daemon {
         let before = relay.in_flight();
         room.judge.allow_again(before as u64);
         let Resume { last_sequence, .. } = start.resume;
-        match relay.resume(start.resume, room.instant()) {
+        let Resume { last_sequence: sequence, stored } = relay.known();
+        let stored = stored.map(|place| Stored { place, sequence });
+        let gaps = room.gaps(end, Known { stored, confirmed: Lsn::ZERO });
+        match relay.resume(start.resume, &gaps, room.instant()) {
             Ok(stored) => {
                 self.link = Some(link);
                 room.tally.mark_if(stored > 0, Happened::FoundStored);

@@ -17,6 +17,14 @@ pub(crate) struct Publish {
     pub(crate) is_for_us: bool,
     /// The event that it carries; none if somebody else wrote it.
     pub(crate) event: Option<u64>,
+    /// The event up to which the stream holds all once it holds this message.
+    pub(crate) checkpoint: Option<u64>,
+}
+
+impl Publish {
+    /// What somebody else writes.
+    pub(crate) const FOREIGN: Self =
+        Self { id: None, expected: None, behind: None, is_for_us: true, event: None, checkpoint: None };
 }
 
 /// What the stream answers.
@@ -34,6 +42,7 @@ pub(crate) struct Stored {
     pub(crate) sequence: u64,
     pub(crate) id: Option<u64>,
     pub(crate) event: Option<u64>,
+    pub(crate) checkpoint: Option<u64>,
     pub(crate) at: u64,
 }
 
@@ -109,9 +118,9 @@ impl Stream {
             return Answer::Refused(TOO_MANY_MESSAGES);
         }
         self.last += 1;
-        let Publish { id, event, .. } = message;
+        let Publish { id, event, checkpoint, .. } = message;
         self.last_id = id;
-        self.messages.push_back(Stored { sequence: self.last, id, event, at: now });
+        self.messages.push_back(Stored { sequence: self.last, id, event, checkpoint, at: now });
         if let Some(id) = id {
             self.known.insert(id, (self.last, now));
         }
@@ -138,12 +147,23 @@ impl Stream {
             if message.sequence != sequence {
                 break;
             }
-            if let Some(event) = message.event {
+            if let Some(event) = message.checkpoint {
                 return End::At { sequence: self.last, event };
             }
             sequence -= 1;
         }
         if self.last == 0 { End::Empty } else { End::Removed { sequence: self.last } }
+    }
+
+    /// The messages, from the last one back.
+    pub(crate) fn back(&self) -> impl Iterator<Item = Stored> {
+        self.messages.iter().rev().copied()
+    }
+
+    /// Whether the message before the last one is an event in its place, or gone.
+    pub(crate) fn is_in_turn(&self) -> bool {
+        let before = self.back().nth(1).filter(|before| before.sequence + 1 == self.last);
+        before.is_none_or(|before| before.event.is_some() && before.event == before.checkpoint)
     }
 
     /// The id of the last message that was stored.

@@ -24,8 +24,11 @@ pub(crate) struct Judge {
     next: u64,
     /// Events from `next` on whose id is in the stream, or that are stored (shared mode).
     beyond: BTreeSet<u64>,
-    /// Chain: the last event in the stream.
+    /// Chain: the last event in the stream that is in its place.
     last: Option<u64>,
+    /// Chain without links: events before that one which somebody else's messages displaced.
+    displaced: BTreeSet<u64>,
+    is_linked: bool,
     /// Chain: whether the stream lost its last message, so that it may be given events again.
     pub(crate) may_repeat: bool,
     /// Shared mode: the events of each aggregate, and how many of them are stored.
@@ -37,12 +40,14 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) fn new(mode: Mode, keys: usize) -> Self {
+    pub(crate) fn new(mode: Mode, is_linked: bool, keys: usize) -> Self {
         Self {
             mode,
             next: 0,
             beyond: BTreeSet::new(),
             last: None,
+            displaced: BTreeSet::new(),
+            is_linked,
             may_repeat: false,
             keys: vec![(Vec::new(), 0); keys],
             key_of: Vec::new(),
@@ -68,25 +73,42 @@ impl Judge {
         event < self.next || self.beyond.contains(&event)
     }
 
-    /// The stream stored an event: I2, I3, I4, I8.
-    pub(crate) fn stored(&mut self, event: u64) -> Result<(), Violation> {
+    /// The stream stored an event, in a message that says how far the stream is whole with it; `is_in_turn` unless the
+    /// message before it is somebody else's, or that of a displaced event: I2, I3, I4, I8.
+    pub(crate) fn stored(&mut self, event: u64, checkpoint: Option<u64>, is_in_turn: bool) -> Result<(), Violation> {
         if event >= self.key_of.len() as u64 {
             return Err(broken("I2", format!("event {event} is stored and was never committed")));
         }
         match self.mode {
-            Mode::Chain => self.stored_in_chain(event),
+            Mode::Chain if checkpoint == Some(event) => self.stored_in_chain(event, is_in_turn),
+            Mode::Chain => self.stored_at_the_end(event, checkpoint),
             Mode::Shared => self.stored_in_shared(event),
         }
     }
 
-    fn stored_in_chain(&mut self, event: u64) -> Result<(), Violation> {
-        if event > self.next {
-            return Err(broken("I3", format!("event {event} is stored although {} is not", self.next)));
+    fn stored_in_chain(&mut self, event: u64, is_in_turn: bool) -> Result<(), Violation> {
+        let due = self.last.map_or(0, |last| last + 1).max(self.next);
+        if event > due {
+            if self.is_linked || is_in_turn {
+                return Err(broken("I3", format!("event {event} is stored although {due} is not")));
+            }
+            self.displaced.extend(due..event);
         }
         if self.last.is_some_and(|last| event <= last) && !self.may_repeat {
             return Err(broken("I4", format!("event {event} is stored again or behind a later one")));
         }
         self.last = Some(event);
+        self.cover(event);
+        Ok(())
+    }
+
+    fn stored_at_the_end(&mut self, event: u64, checkpoint: Option<u64>) -> Result<(), Violation> {
+        if !self.displaced.remove(&event) {
+            return Err(broken("I4", format!("event {event} goes to the end and was not displaced")));
+        }
+        if checkpoint != self.last {
+            return Err(broken("I1", format!("the stream is whole up to {:?}, and {checkpoint:?} is said", self.last)));
+        }
         self.cover(event);
         Ok(())
     }

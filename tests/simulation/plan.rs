@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) largest_transaction: u64,
     /// Whether an id may be used by more than one event.
     pub(crate) repeats_ids: bool,
+    /// Whether a message names the one before it, as in a stream with one replica.
+    pub(crate) is_linked: bool,
     /// Whether there are long waits.
     pub(crate) is_slow: bool,
     /// Whether the connection to Postgres may be half open after its daemon is gone.
@@ -60,8 +62,9 @@ impl Plan {
         };
         let is_chain = mode == Mode::Chain;
         let loses_power = is_chain && chance.one_in(4);
-        let purges = is_chain && !loses_power && chance.one_in(10);
+        let purges = is_chain && !loses_power && chance.one_in(6);
         let repeats_ids = !loses_power && !purges && chance.one_in(6);
+        let is_linked = !is_chain || mutation.is_some() || chance.one_in(2);
         let mut some = |weight| if chance.one_in(2) { weight } else { 0 };
         let faults = Faults {
             kill: some(2),
@@ -79,20 +82,26 @@ impl Plan {
             disturb: some(3),
             // Where power is lost, messages of others could take the very sequences of those that were forgotten; where ids
             // are not unique, the one before is not known for sure. That is two broken conditions at once.
-            foreign: if loses_power || repeats_ids { 0 } else { some(1) },
-            remove_oldest: some(1),
-            purge: u64::from(purges),
+            foreign: match some(1) {
+                _ if loses_power || repeats_ids => 0,
+                _ if !is_linked => 1,
+                weight => weight,
+            },
+            // Where messages are not linked, those that displaced events must not go before somebody has looked at them.
+            remove_oldest: if is_linked { some(1) } else { 0 },
+            purge: u64::from(purges && is_linked),
             stale_end: some(1),
         };
         Self {
             mode,
             steps: chance.between(60, 260),
-            max_in_flight: chance.pick(&[1, 2, 3, 5, 8, 16, 64]),
+            max_in_flight: chance.pick(if is_linked { &[1, 2, 3, 5, 8, 16, 64] } else { &[3, 5, 8, 16, 64] }),
             max_in_flight_bytes: chance.pick(&[1, 300, 100_000]),
             hold_back_ms: if loses_power { HOLD_BACK_MS } else { chance.pick(&[0, 0, 0, 50]) },
             dedup_ms: chance.pick(&[1, 100, 5000]),
             largest_transaction: chance.pick(&[1, 3, 3, 12]),
             repeats_ids,
+            is_linked,
             is_slow: chance.one_in(2),
             half_open: chance.one_in(2),
             faults,

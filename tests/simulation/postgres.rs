@@ -229,4 +229,10 @@ impl Postgres {
         let transaction = self.transactions[index];
         (transaction.commit_lsn, u32::try_from(event - transaction.first).unwrap())
     }
+
+    /// The first event of the transaction that committed there.
+    pub(crate) fn first_of(&self, commit_lsn: u64) -> u64 {
+        let index = self.transactions.partition_point(|transaction| transaction.commit_lsn < commit_lsn);
+        self.transactions[index].first
+    }
 }

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use walpost::{
     lsn::Lsn,
     position::{Place, Position, Source},
-    publish::StreamEnd,
-    relay::{Mode, ResumeError, Start, Window},
+    publish::{Depth, StreamEnd},
+    relay::{Gaps, Known, Mode, ResumeError, Seen, Start, WayBack, Window},
     replication::TimelineHistory,
 };
 
@@ -58,7 +58,7 @@ impl Room {
             began: Instant::now(),
             postgres: Postgres::new(habits),
             broker,
-            judge: Judge::new(plan.mode, KEYS),
+            judge: Judge::new(plan.mode, plan.is_linked, KEYS),
             tally: Tally::of_one(),
             last_leader: None,
             is_loss_due: false,
@@ -109,6 +109,34 @@ impl Room {
     /// Where delivery continues behind this end of the stream, on a log that ends there.
     pub(crate) fn continue_after(&self, end: &StreamEnd, wal_end: Lsn) -> Result<Start, ResumeError> {
         Start::after(end, &self.source, &self.history, wal_end)
+    }
+
+    /// Where the stream may lack events before its end.
+    pub(crate) fn gaps(&self, end: End, known: Known) -> Gaps {
+        let End::At { sequence: last, .. } = end else { return Gaps::default() };
+        let mut way = WayBack::new(known);
+        let mut lowest = last + 1;
+        for message in self.broker.stream.back().filter(|message| message.sequence <= last) {
+            lowest = message.sequence;
+            let seen = message.event.zip(message.checkpoint).map_or(Seen::Foreign, |(event, checkpoint)| {
+                let displaced = (event != checkpoint).then(|| self.place(event));
+                Seen::Event { checkpoint: self.place(checkpoint), displaced }
+            });
+            if way.look(message.sequence, seen).is_break() {
+                return way.end(Depth::Enough);
+            }
+        }
+        way.end(if lowest == 1 { Depth::Whole } else { Depth::Cut })
+    }
+
+    /// What a new daemon knows: the position of the slot.
+    pub(crate) fn known_at_start(&self) -> Known {
+        Known { stored: None, confirmed: Lsn::new(self.postgres.confirmed) }
+    }
+
+    /// The event at a place.
+    pub(crate) fn event_at(&self, Place { commit_lsn, index }: Place) -> u64 {
+        self.postgres.first_of(commit_lsn.as_u64()) + u64::from(index)
     }
 
     /// Where an event stands.

@@ -23,6 +23,8 @@ pub(crate) enum Happened {
     DuplicateId,
     /// A message of somebody else was stored between ours.
     Foreign,
+    /// An event that somebody else's message displaced went to the end of the stream.
+    Displaced,
     /// The broker had no room.
     Full,
     /// Answers arrived in another order, twice, or not at all.
@@ -40,7 +42,7 @@ pub(crate) enum Happened {
 }
 
 impl Happened {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::ResentAfterCrash,
         Self::Killed,
         Self::ZombieRefused,
@@ -51,6 +53,7 @@ impl Happened {
         Self::Forgotten,
         Self::DuplicateId,
         Self::Foreign,
+        Self::Displaced,
         Self::Full,
         Self::AnswersDisturbed,
         Self::StaleEnd,

@@ -169,6 +169,7 @@ impl World {
             Step::TurnB => self.daemons[1].turn(&mut self.room)?,
             Step::Handle => {
                 if let Some(link) = self.any_link() {
+                    self.displace(link);
                     let messages = self.room.chance.between(1, 5);
                     self.handle(link, messages)?;
                 }
@@ -310,7 +311,8 @@ impl World {
             room.note(|room| format!("the broker answers {event} on {link}: {answer:?} ({:?})", room.broker.mood));
             match answer {
                 Some(Answer::Stored(_)) => {
-                    room.judge.stored(event)?;
+                    room.judge.stored(event, publish.checkpoint, room.broker.stream.is_in_turn())?;
+                    room.tally.mark_if(publish.checkpoint != Some(event), Happened::Displaced);
                     for (other, rest) in room.broker.links.iter_mut().enumerate() {
                         rest.is_overtaken |= other != link && !rest.to_server.is_empty();
                     }
@@ -358,10 +360,19 @@ impl World {
 
     fn foreign(&mut self) {
         let room = &mut self.room;
-        let publish = Publish { id: None, expected: None, behind: None, is_for_us: true, event: None };
+        let publish = Publish::FOREIGN;
         if room.broker.is_up && matches!(room.broker.stream.publish(publish, room.now), Answer::Stored(_)) {
             room.note(|_| "somebody else writes to the stream".to_owned());
             room.tally.mark(Happened::Foreign);
+        }
+    }
+
+    /// Where messages are not linked, one of somebody else is worst right before several of ours.
+    fn displace(&mut self, link: usize) {
+        let room = &mut self.room;
+        let is_bad = !room.plan.is_linked && room.plan.faults.foreign > 0;
+        if is_bad && room.broker.links[link].to_server.len() > 1 && room.chance.one_in(2) {
+            self.foreign();
         }
     }
 

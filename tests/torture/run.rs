@@ -120,6 +120,7 @@ impl Order {
         let figures = &mut arena.figures;
         figures.read(&journal);
         figures.add("events", truth.rows.len() as u64);
+        figures.add("events displaced", stream.iter().filter(|message| message.behind.is_some()).count() as u64);
         figures.add("dead letters", stream.iter().filter(|message| message.is_dead_letter).count() as u64);
         for runner in &arena.runners {
             figures.add("lives", runner.life().number.into());

@@ -282,7 +282,10 @@ impl Truth {
                 && stored.subject == "outbox.order.placed"
                 && stored.body == body(id, size).unwrap_or_default().into_bytes()
         });
-        let place = place(stored.header("Walpost-Position"));
-        Message { sequence: stored.sequence, id, place, is_dead_letter, is_intact }
+        let position = place(stored.header("Walpost-Position"));
+        let displaced = stored.headers.get("Walpost-Displaced").map(|own| place(own));
+        let behind = displaced.map(|_| position);
+        let place = displaced.unwrap_or(position);
+        Message { sequence: stored.sequence, id, place, behind, is_dead_letter, is_intact }
     }
 }

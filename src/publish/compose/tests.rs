@@ -19,8 +19,8 @@ use crate::{
 
 const TEXT: u32 = 25;
 const POSITION: &str = "1:7345678901234567890:3:walpost:1/2B:4";
-const CHAIN: Chain =
-    Chain { expected_last_sequence: Some(41), place: Place { commit_lsn: Lsn::new(0x1_0000_002B), index: 4 } };
+const PLACE: Place = Place { commit_lsn: Lsn::new(0x1_0000_002B), index: 4 };
+const CHAIN: Chain = Chain { expected_last_sequence: Some(41), place: PLACE, checkpoint: PLACE };
 const ROOMY: SizeLimits = SizeLimits { max_payload_bytes: 1 << 20, max_message_bytes: None };
 
 /// A row's values: id, aggregate type, aggregate id, event type, payload.

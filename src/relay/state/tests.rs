@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod displaced;
 mod held_back;
 mod patience;
 mod resuming;
@@ -25,7 +26,7 @@ impl Bench {
     }
 
     fn of(mode: Mode, window: Window, resume: Resume) -> Self {
-        Self { relay: Relay::new(mode, window, Duration::ZERO, resume), now: Instant::now(), rows: 0 }
+        Self { relay: Relay::new(mode, window, Duration::ZERO, resume, Gaps::default()), now: Instant::now(), rows: 0 }
     }
 
     fn shared() -> Self {
@@ -93,7 +94,7 @@ impl Bench {
     }
 
     fn resume(&mut self, last_sequence: u64, stored: Option<Place>) -> Result<usize, StopReason> {
-        self.relay.resume(Resume { last_sequence, stored }, self.now)
+        self.relay.resume(Resume { last_sequence, stored }, &Gaps::default(), self.now)
     }
 }
 
@@ -305,7 +306,7 @@ fn a_log_that_contradicts_itself_stops_delivery() {
 #[test]
 fn where_a_look_would_tell_nothing_time_confirms_what_is_held_back() {
     let hold_back = Duration::from_secs(150);
-    let mut relay: Relay<()> = Relay::new(Mode::Shared, WIDE, hold_back, FRESH);
+    let mut relay: Relay<()> = Relay::new(Mode::Shared, WIDE, hold_back, FRESH, Gaps::default());
     let now = Instant::now();
     relay.apply(Event::Keepalive { wal_end: Lsn::new(100), now });
     assert_eq!(relay.confirmed().lsn, Lsn::ZERO);

@@ -99,7 +99,11 @@ impl Publisher {
         self.builder.build(
             &event,
             &data,
-            Chain { expected_last_sequence: Some(expected_last_sequence), place: place(sequence) },
+            Chain {
+                expected_last_sequence: Some(expected_last_sequence),
+                place: place(sequence),
+                checkpoint: place(sequence),
+            },
         )
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The table says what was committed, the stream what was delivered, the journal of the wires who said what when.
 
+mod late;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,8 @@ pub(crate) struct Message {
     pub(crate) id: Uuid,
     /// What it says of its place in the log.
     pub(crate) place: Place,
+    /// If somebody else's message displaced it, so that it came to the end: the place that the stream ended with.
+    pub(crate) behind: Option<Place>,
     /// Whether it stands for an event that no message can carry.
     pub(crate) is_dead_letter: bool,
     /// Whether subject, headers and body are what the row makes them, byte for byte.
@@ -75,6 +78,8 @@ pub(crate) enum Kind {
     KeyOutOfOrder,
     /// Two events are not in the order of the log.
     OutOfOrder,
+    /// An event went to the end although nothing had displaced it, or says wrongly what the stream ended with.
+    LateWithoutReason,
     /// A message says that it stands elsewhere than Postgres sent it.
     Misplaced,
     /// Postgres was told that an event is safe before the broker had said that it stored it.
@@ -126,6 +131,7 @@ impl Evidence {
         let places = self.places_on_the_wire();
         found.extend(self.contents());
         found.extend(self.order());
+        found.extend(late::without_reason(&self.stream));
         found.extend(self.misplaced(&places));
         found.extend(self.confirmed_ahead());
         found.extend(self.forgotten());
@@ -161,7 +167,7 @@ impl Evidence {
         let mut found = Vec::new();
         let mut numbers: BTreeMap<&str, i64> = BTreeMap::new();
         let mut last: Option<Place> = None;
-        for Message { sequence, id, place, .. } in &self.stream {
+        for Message { sequence, id, place, .. } in self.stream.iter().filter(|message| message.behind.is_none()) {
             if last == Some(*place) {
                 found.push(Violation::new(Kind::PlaceTwice, format!("{place:?} at {sequence}")));
             } else if last > Some(*place) {

@@ -33,7 +33,7 @@ fn status(flushed: u64) -> Entry {
 }
 
 fn message(sequence: u64, number: u128, place: Place) -> Message {
-    Message { sequence, id: id(number), place, is_dead_letter: false, is_intact: true }
+    Message { sequence, id: id(number), place, behind: None, is_dead_letter: false, is_intact: true }
 }
 
 /// Three events in two transactions, delivered, answered and then confirmed.
@@ -174,4 +174,41 @@ fn what_the_run_saw_go_wrong_is_told() {
     let mut evidence = innocence();
     evidence.misbehaviour.push(Violation::new(Kind::Stuck, "for 30 s"));
     assert_eq!(kinds(&evidence), [Kind::Stuck].into());
+}
+
+/// Event 2 was displaced by somebody else's message with the sequence 2, and came to the end.
+fn displaced() -> Evidence {
+    let mut evidence = innocence();
+    evidence.stream = vec![
+        message(1, 1, place(10, 0)),
+        message(3, 3, place(20, 0)),
+        Message { behind: Some(place(20, 0)), ..message(4, 2, place(10, 1)) },
+    ];
+    evidence.journal =
+        vec![transaction(10, &[1, 2]), transaction(20, &[3]), stored(1, 1), stored(3, 3), stored(2, 4), status(25)];
+    evidence
+}
+
+#[test]
+fn an_event_that_was_displaced_may_come_to_the_end() {
+    assert_eq!(kinds(&displaced()), [].into());
+    let mut early = displaced();
+    early.journal.insert(4, status(15));
+    assert_eq!(kinds(&early), [Kind::ConfirmedAhead].into(), "and is not confirmed before it is there");
+}
+
+#[test]
+fn an_event_that_came_to_the_end_for_no_reason_is_found() {
+    let mut evidence = displaced();
+    evidence.stream[1].sequence = 2;
+    evidence.stream[2].sequence = 3;
+    evidence.journal = Vec::new();
+    evidence.journal.extend([transaction(10, &[1, 2]), transaction(20, &[3])]);
+    assert_eq!(kinds(&evidence), [Kind::LateWithoutReason].into(), "nothing lies between");
+    let mut evidence = displaced();
+    evidence.stream[2].behind = Some(place(10, 0));
+    assert_eq!(kinds(&evidence), [Kind::LateWithoutReason].into(), "it says wrongly what the stream ended with");
+    let mut evidence = displaced();
+    evidence.stream.push(Message { sequence: 5, ..evidence.stream[2].clone() });
+    assert_eq!(kinds(&evidence), [Kind::Duplicated, Kind::PlaceTwice].into());
 }

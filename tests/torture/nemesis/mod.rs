@@ -130,7 +130,7 @@ const OTHERS: [Card; 23] = [
 /// Somebody else writes to the stream.
 const INTRUDERS: [Card; 2] = [
     |chance| Fault::Intruder { messages: 1 + chance.below(20), every_ms: 10 + chance.below(200) },
-    |chance| Fault::Intruder { messages: 1 + chance.below(20), every_ms: chance.below(20) },
+    |chance| Fault::Intruder { messages: 1 + chance.below(100), every_ms: chance.below(5) },
 ];
 
 fn way(chance: &mut Chance) -> Way {
@@ -153,10 +153,8 @@ pub(crate) fn plan(seed: u64, steps: usize, replicas: usize) -> Vec<Step> {
     };
     let elections: &[Card] = if replicas > 1 { &[|_| Fault::StepDown, |_| Fault::StepDown] } else { &[] };
     let mut plan = steps_of([&NEEDED[..], &elections[..elections.len() / 2]].concat());
-    // In a stream with several replicas a message of somebody else may cost an event (`docs/delivery.md`, condition 1).
-    let intruders: &[Card] = if replicas > 1 { &[] } else { &INTRUDERS };
     while plan.len() < steps {
-        plan.extend(steps_of([&OTHERS[..], intruders, elections].concat()));
+        plan.extend(steps_of([&OTHERS[..], &INTRUDERS, elections].concat()));
         plan.extend(steps_of(NEEDED.to_vec()));
     }
     plan.truncate(steps);

@@ -52,7 +52,8 @@ impl ToServer {
         let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         let id = Uuid::parse_str(header("Nats-Msg-Id")?).unwrap();
         self.asked.lock().unwrap().insert(reply.to_owned(), id);
-        Some(Seen::Published { id, place: place(header("Walpost-Position")?) })
+        let own = header("Walpost-Displaced").or_else(|| header("Walpost-Position"))?;
+        Some(Seen::Published { id, place: place(own) })
     }
 }
 

@@ -7,7 +7,7 @@ const HOLD_BACK: Duration = Duration::from_secs(150);
 /// A relay with a hold-back, whose one event, at commit 10, was sent and stored at once.
 fn stored_once() -> Bench {
     let mut bench = Bench::new(WIDE, FRESH);
-    bench.relay = Relay::new(Mode::Chain, WIDE, HOLD_BACK, FRESH);
+    bench.relay = Relay::new(Mode::Chain, WIDE, HOLD_BACK, FRESH, Gaps::default());
     bench.transaction(10, 1);
     bench.send();
     bench.stored(0, 1);
