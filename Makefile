@@ -1,10 +1,11 @@
-# What a person or the CI runs. Needs Rust, make and Python 3.9; the servers come with `make tools`.
+# What a person or the CI runs. Needs Rust, make and Python 3.10; the servers come with `make tools`.
 
 PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools tools-all build demo test simulate torture crash-points check bench bench-availability clean
+.PHONY: help tools tools-all build demo test test-django test-django-all simulate torture crash-points check check-django \
+        bench bench-availability bench-django clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +24,16 @@ demo: tools ## run the whole path on private servers: 5000 events and a verdict
 
 test: tools ## run all tests
 	$(CARGO) test --locked
+	$(MAKE) test-django
+
+# The relay's tests of its command line build the program with just what `cargo test` has built already.
+test-django: tools ## run the tests of the Django package, on the newest and the oldest Python and Django that are here
+	$(CARGO) test --locked --no-run --test cli
+	$(PYTHON) tools/django_package.py test $(ARGS)
+
+test-django-all: tools ## run them on every Python and Django that are here
+	$(CARGO) test --locked --no-run --test cli
+	$(PYTHON) tools/django_package.py test-all $(ARGS)
 
 simulate: ## run SCHEDULES (100000) random schedules of faults through the delivery engine, from the seed FIRST (0) on
 	WALPOST_SIM_SCHEDULES=$(or $(SCHEDULES),100000) WALPOST_SIM_FIRST=$(or $(FIRST),0) \
@@ -40,12 +51,19 @@ check: ## check format, lints and documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
+	$(MAKE) check-django
+
+check-django: ## check format, lints and types of the Django package
+	$(PYTHON) tools/django_package.py check
 
 bench: tools ## drain a backlog of 500,000 events, beside pg_recvlogical on the same log
 	$(CARGO) bench --locked --bench backlog
 
 bench-availability: tools ## how long events stand still when the leader changes or the broker is away
 	$(CARGO) bench --locked --bench availability
+
+bench-django: tools ## what recording an event costs, one by one and many at once
+	$(PYTHON) tools/django_package.py bench
 
 clean: ## remove what was built and the installed servers
 	$(CARGO) clean

@@ -1,0 +1,150 @@
+"""Recording: the one way from an event to a row of the outbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import connections, models, router
+from django.utils.connection import ConnectionDoesNotExist
+
+from django_walpost.context import current_headers
+from django_walpost.events import Event, checked_headers, checked_name, names_of
+from django_walpost.exceptions import AppendOnly, NotInTransaction, WrongDatabase
+from django_walpost.ids import uuid7
+from django_walpost.insertion import insert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
+    from django_walpost.events import Aggregate, Headers, Payload
+    from django_walpost.models import AbstractOutboxEvent
+
+_E = TypeVar("_E", bound="AbstractOutboxEvent")
+
+
+class OutboxQuerySet(models.QuerySet[_E]):
+    """Recorded events. They can be read and deleted, never changed."""
+
+    def update(self, **_: Any) -> NoReturn:
+        """Refuse: the relay reads inserts, so a change would never reach the stream."""
+        raise AppendOnly("An event that was recorded cannot be changed; record another one.")
+
+    def bulk_update(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse, as :meth:`update`."""
+        self.update()
+
+
+class OutboxManager(models.Manager[_E]):
+    """Records events of one model."""
+
+    def get_queryset(self) -> OutboxQuerySet[_E]:
+        """Return all events that are still in the table."""
+        return OutboxQuerySet(self.model, using=self._db)
+
+    def record(  # noqa: PLR0913 - an event has so many parts
+        self,
+        event_type: str,
+        *,
+        aggregate: Aggregate,
+        payload: Payload = None,
+        headers: Headers | None = None,
+        id: UUID | None = None,  # noqa: A002 - the name of the column
+        using: str | None = None,
+    ) -> _E:
+        """Record one event in the transaction that is running; see :func:`django_walpost.record`."""
+        (row,) = self.record_many([Event(event_type, aggregate, payload, headers, id)], using=using)
+        return row
+
+    def record_many(self, events: Iterable[Event], *, using: str | None = None) -> list[_E]:
+        """Record events with one INSERT; see :func:`django_walpost.record_many`."""
+        events = list(events)
+        if not events:
+            return []
+        alias = self.alias_for(events, using)
+        return self.insert([self.build(event) for event in events], alias)
+
+    async def arecord(self, event_type: str, **event: Any) -> _E:
+        """Record one event, from a coroutine."""
+        return await sync_to_async(self.record)(event_type, **event)
+
+    async def arecord_many(self, events: Iterable[Event], *, using: str | None = None) -> list[_E]:
+        """Record events with one INSERT, from a coroutine."""
+        return await sync_to_async(self.record_many)(events, using=using)
+
+    def build(self, event: Event) -> _E:
+        """Return an event as a row that is not stored yet, with the headers of the context.
+
+        Raises:
+            InvalidEvent: no message can carry it.
+
+        """
+        aggregate_type, aggregate_id = names_of(event.aggregate)
+        row = self.model(
+            id=event.id or uuid7(),
+            event_type=checked_name("event type", event.event_type),
+            aggregate_type=aggregate_type,
+            aggregate_id=aggregate_id,
+            headers=checked_headers({**current_headers(), **(event.headers or {})}),
+            payload=event.payload,
+        )
+        row.encode_payload()
+        return row
+
+    def insert(self, rows: list[_E], alias: str) -> list[_E]:
+        """Store built rows with one INSERT."""
+        if not rows:
+            return rows
+        if self.model.has_plain_columns():
+            insert(rows, self.model._meta.db_table, alias)
+            return rows
+        return self.get_queryset().using(alias).bulk_create(rows)
+
+    def alias_for(self, events: Iterable[Event], using: str | None) -> str:
+        """Return the database that events go to: the one where their aggregates are written.
+
+        Raises:
+            WrongDatabase: that is not one database, not the one that was asked for, or not Postgres.
+            NotInTransaction: no transaction is running there.
+
+        """
+        asked = using or self._db
+        homes = {home for event in events if (home := _home_of(event.aggregate)) is not None}
+        if asked is None and not homes:
+            asked = router.db_for_write(self.model)
+        aliases = homes | ({asked} if asked else set())
+        if len(aliases) > 1:
+            raise WrongDatabase(
+                f"The events and their aggregates are in several databases ({', '.join(sorted(aliases))}). One "
+                "transaction cannot cover them: record each event in the database of its aggregate."
+            )
+        (alias,) = aliases
+        _check_transaction(alias)
+        return alias
+
+
+def _home_of(aggregate: Aggregate) -> str | None:
+    """Return the database in which an aggregate is written, if it is a model instance."""
+    return router.db_for_write(type(aggregate), instance=aggregate) if isinstance(aggregate, models.Model) else None
+
+
+def _check_transaction(alias: str) -> None:
+    """Refuse a database that is not Postgres, or in which no transaction is running."""
+    try:
+        connection = connections[alias]
+    except ConnectionDoesNotExist as error:
+        raise WrongDatabase(f"There is no database {alias!r} in DATABASES.") from error
+    if connection.vendor != "postgresql":
+        raise WrongDatabase(f"The database {alias!r} is {connection.vendor}; the outbox is in Postgres.")
+    if connection.in_atomic_block:
+        # Code that works only in the transaction that TestCase puts around a test does not work.
+        blocks = getattr(connection, "atomic_blocks", [None])
+        if not all(getattr(block, "_from_testcase", False) for block in blocks):
+            return
+    elif not connection.get_autocommit():
+        return
+    raise NotInTransaction(
+        f"An event was recorded outside a transaction on the database {alias!r}. Record it inside the "
+        f'`transaction.atomic(using="{alias}")` that changes the data, so that both are committed or neither.'
+    )

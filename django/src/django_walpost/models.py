@@ -1,0 +1,104 @@
+"""The outbox table as a model, the base for one's own, and the mixin for models that tell of their changes."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from django_walpost.conf import outbox_table
+from django_walpost.encoding import json_bytes
+from django_walpost.exceptions import AppendOnly
+from django_walpost.fields import (
+    ENCODED,
+    CurrentXid,
+    PayloadField,
+    TransactionTime,
+    XidField,
+    check_size,
+    encoded,
+)
+from django_walpost.ids import uuid7
+from django_walpost.managers import OutboxManager
+from django_walpost.mixins import OutboxMixin
+
+__all__ = ["AbstractOutboxEvent", "OutboxEvent", "OutboxMixin"]
+
+
+class AbstractOutboxEvent(models.Model):
+    """The columns of an outbox table, for a model of one's own.
+
+    Another payload column is possible: ``payload = models.BinaryField(null=True)`` holds bytes as they are, and
+    anything else as JSON in UTF-8. The table needs a publication; see ``django_walpost.operations.CreatePublication``.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    aggregate_type = models.TextField()
+    aggregate_id = models.TextField()
+    event_type = models.TextField()
+    payload = PayloadField(null=True, encoder=DjangoJSONEncoder)
+    headers = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
+    created_at = models.DateTimeField(db_default=TransactionTime(), editable=False)
+    xid = XidField(db_default=CurrentXid(), editable=False)
+
+    objects: ClassVar[OutboxManager[Any]] = OutboxManager()
+
+    class Meta:
+        abstract = True
+        get_latest_by = "id"
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.aggregate_type} {self.aggregate_id} ({self.id})"
+
+    @classmethod
+    @cache
+    def has_plain_columns(cls) -> bool:
+        """Tell whether the table has the columns of the contract and no others."""
+        columns = {field.attname for field in cls._meta.concrete_fields}
+        contract = {field.attname for field in AbstractOutboxEvent._meta.local_concrete_fields}
+        return columns == contract and isinstance(cls._meta.get_field("payload"), PayloadField)
+
+    def encode_payload(self) -> None:
+        """Encode the payload now: later changes of the value are not recorded, and errors come here.
+
+        Raises:
+            PayloadNotSerializable: it is not JSON.
+            EventTooLarge: it has more bytes than the broker takes.
+
+        """
+        if self.payload is None:
+            return
+        if isinstance(self._meta.get_field("payload"), PayloadField):
+            self.__dict__[ENCODED] = encoded(self.payload)
+        else:
+            self.payload = json_bytes(self.payload)
+            check_size(len(self.payload))
+
+    def encoded_payload(self) -> str | None:
+        """Return the payload as it was when it was encoded."""
+        found: str | None = self.__dict__.pop(ENCODED, None)
+        return found
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store a new event.
+
+        Raises:
+            AppendOnly: it is stored already. The relay reads inserts, so a change would never reach the stream.
+
+        """
+        if not self._state.adding:
+            raise AppendOnly(f"The event {self.id} was recorded and cannot be changed; record another one.")
+        super().save(*args, **kwargs)
+
+
+class OutboxEvent(AbstractOutboxEvent):
+    """An event in the outbox table that migrations make exactly as ``walpost setup`` does."""
+
+    objects: ClassVar[OutboxManager[OutboxEvent]] = OutboxManager()  # type: ignore[assignment]
+
+    class Meta:
+        db_table = outbox_table()
+        get_latest_by = "id"
+        verbose_name = "outbox event"

@@ -1,0 +1,125 @@
+"""Migration operations: the SQL of ``walpost setup``, forwards and backwards.
+
+They do nothing on a database that is not Postgres, and none of them makes the replication slot: from the moment a slot
+exists Postgres keeps its log for it, so the slot is made last of all, by ``walpost setup``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import router
+from django.db.migrations.operations.base import Operation
+
+from django_walpost.sql_files import filled, qualified, quoted
+
+if TYPE_CHECKING:
+    from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+    from django.db.migrations.state import ProjectState
+
+
+class WalpostOperation(Operation):
+    """Creates one part, and drops it when it is reversed."""
+
+    reduces_to_sql = True
+    reversible = True
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Change nothing: models are declared apart."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Create the part."""
+        self._execute(app_label, schema_editor, self.creation)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Drop the part."""
+        self._execute(app_label, schema_editor, self.removal)
+
+    def creation(self, connection: Any) -> str:
+        """Return the SQL that creates the part."""
+        raise NotImplementedError
+
+    def removal(self, connection: Any) -> str:
+        """Return the SQL that drops the part."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _execute(app_label: str, schema_editor: Any, statement: Any) -> None:
+        """Execute a statement where it belongs."""
+        connection = schema_editor.connection
+        if connection.vendor == "postgresql" and router.allow_migrate(connection.alias, app_label):
+            schema_editor.execute(statement(connection), params=None)
+
+
+class CreateOutboxTable(WalpostOperation):
+    """Create the outbox table."""
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+
+    def describe(self) -> str:
+        """Return what the operation does."""
+        return f"Create outbox table {self.table}"
+
+    def creation(self, connection: Any) -> str:
+        """Return the SQL of ``sql/outbox.sql``."""
+        return filled("outbox", table=qualified(connection, self.table))
+
+    def removal(self, connection: Any) -> str:
+        """Return the SQL that drops the table."""
+        return f"DROP TABLE {qualified(connection, self.table)}"
+
+
+class CreateWatermarkTable(WalpostOperation):
+    """Create the table in which the relay keeps what it has delivered."""
+
+    table = "walpost_watermark"
+
+    def describe(self) -> str:
+        """Return what the operation does."""
+        return f"Create watermark table {self.table}"
+
+    def creation(self, connection: Any) -> str:
+        """Return the SQL of ``sql/watermark.sql``."""
+        return filled("watermark", watermark=qualified(connection, self.table))
+
+    def removal(self, connection: Any) -> str:
+        """Return the SQL that drops the table."""
+        return f"DROP TABLE {qualified(connection, self.table)}"
+
+
+class CreatePublication(WalpostOperation):
+    """Create the publication that sends the inserts into one table; with None as its name, nothing."""
+
+    def __init__(self, publication: str | None, table: str) -> None:
+        self.publication = publication
+        self.table = table
+
+    def describe(self) -> str:
+        """Return what the operation does."""
+        return f"Create publication {self.publication} for {self.table}"
+
+    def creation(self, connection: Any) -> str:
+        """Return the SQL of ``sql/publication.sql``."""
+        if self.publication is None:
+            return "SELECT"
+        table = qualified(connection, self.table)
+        return filled("publication", publication=quoted(self.publication), table=table)
+
+    def removal(self, connection: Any) -> str:
+        """Return the SQL that drops the publication."""
+        if self.publication is None:
+            return "SELECT"
+        return f"DROP PUBLICATION {quoted(self.publication)}"
