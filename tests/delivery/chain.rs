@@ -4,15 +4,12 @@ use std::path::Path;
 
 use async_nats::{HeaderMap, jetstream};
 use tokio::process::Command;
-use tokio_postgres::Client;
-use walpost::sandbox::servers::{PrivateNats, PrivatePostgres};
 
 use crate::{
     daemon::{Daemon, Settings},
-    stream::Reader,
+    stage::Stage,
     wait,
-    witness::Witness,
-    world::{connect, nats, own_postgres},
+    world::own_postgres,
 };
 
 /// This many events in one transaction.
@@ -21,94 +18,75 @@ const EVENTS: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, even
 const HOLD_BACK: &str = "3s";
 const HOLD_BACK_SECONDS: f64 = 3.0;
 
-struct World {
-    _postgres: PrivatePostgres,
-    broker: PrivateNats,
-    client: Client,
-    witness: Witness,
-    reader: Reader,
-    settings: Settings,
-    daemon: Daemon,
+async fn begin(change: impl FnOnce(Settings) -> Settings) -> (Stage, Daemon) {
+    let stage = Stage::set(own_postgres(&[]).await, change).await;
+    let daemon = stage.settings.lead().await;
+    (stage, daemon)
 }
 
-impl World {
-    async fn begin(change: impl FnOnce(Settings) -> Settings) -> Self {
-        let (postgres, broker) = (own_postgres(&[]).await, nats().await);
-        let settings = change(Settings::new(&postgres.url(), &broker.url()));
-        settings.set_up().await;
-        let client = connect(&postgres.url()).await;
-        let witness = Witness::begin(&client, "chain").await;
-        let reader = Reader::connect(&broker.url(), "OUTBOX").await;
-        let daemon = settings.lead().await;
-        Self { _postgres: postgres, broker, client, witness, reader, settings, daemon }
-    }
+async fn commit(stage: &Stage, events: i32) {
+    stage.client.execute(EVENTS, &[&events]).await.unwrap();
+}
 
-    async fn commit(&self, events: i32) {
-        self.client.execute(EVENTS, &[&events]).await.unwrap();
-    }
+/// Whether the slot is past everything that was committed.
+async fn is_confirmed(stage: &Stage) -> bool {
+    let last = stage.committed().await.last().unwrap().end_lsn.to_string();
+    stage.is_confirmed(&last).await
+}
 
-    /// Whether the slot is past everything that was committed.
-    async fn is_confirmed(&self) -> bool {
-        let last = self.witness.all(&self.client).await.last().unwrap().end_lsn.to_string();
-        let sql =
-            "SELECT confirmed_flush_lsn >= $1::text::pg_lsn FROM pg_replication_slots WHERE slot_name = 'walpost'";
-        self.client.query_one(sql, &[&last]).await.unwrap().get(0)
-    }
-
-    /// Waits until walpost has stored so many messages, and holds them against the witness.
-    async fn assert_delivered(&self) {
-        let committed: Vec<String> = self.witness.all(&self.client).await.into_iter().map(|seen| seen.id).collect();
-        let delivered = async || {
-            let stored = self.reader.all().await.into_iter().filter(|m| m.headers.contains_key("Walpost-Position"));
-            stored.map(|message| message.header("Nats-Msg-Id").to_owned()).collect::<Vec<String>>()
-        };
-        wait::until("as many are stored", async || delivered().await.len() >= committed.len()).await;
-        assert_eq!(delivered().await, committed, "{}", self.daemon.log());
-    }
+/// Waits until walpost has stored so many messages, and holds them against the witness. Those of others do not count.
+async fn assert_delivered(stage: &Stage, daemon: &Daemon) {
+    let committed: Vec<String> = stage.committed().await.into_iter().map(|seen| seen.id).collect();
+    let delivered = async || {
+        let stored = stage.reader.all().await.into_iter().filter(|m| m.headers.contains_key("Walpost-Position"));
+        stored.map(|message| message.header("Nats-Msg-Id").to_owned()).collect::<Vec<String>>()
+    };
+    wait::until("as many are stored", async || delivered().await.len() >= committed.len()).await;
+    assert_eq!(delivered().await, committed, "{}", daemon.log());
 }
 
 #[tokio::test]
 async fn messages_of_somebody_else_cost_no_event_and_no_order() {
-    let world = World::begin(|settings| settings).await;
-    let intruder = jetstream::new(async_nats::connect(world.broker.url()).await.unwrap());
-    world.commit(1).await;
-    wait::until("the first event is stored", async || world.reader.last_sequence().await == 1).await;
+    let (stage, daemon) = begin(|settings| settings).await;
+    let intruder = jetstream::new(async_nats::connect(stage.broker.url()).await.unwrap());
+    commit(&stage, 1).await;
+    wait::until("the first event is stored", async || stage.reader.last_sequence().await == 1).await;
     for _ in 0..10 {
         // The next burst does not know of it: its first message is refused, and those behind it must be too.
         Box::pin(intruder.publish("outbox.order.intruder", "".into())).await.unwrap().await.unwrap();
-        world.commit(40).await;
-        world.assert_delivered().await;
+        commit(&stage, 40).await;
+        assert_delivered(&stage, &daemon).await;
     }
-    assert_eq!(world.daemon.terminate().await, 0);
+    assert_eq!(daemon.terminate().await, 0);
 }
 
 #[tokio::test]
 async fn what_a_broker_forgot_is_sent_again_although_it_was_away_for_longer_than_the_hold_back() {
-    let mut world = World::begin(|settings| settings.with("DELIVERY_HOLD_BACK", HOLD_BACK)).await;
-    world.commit(3).await;
-    world.assert_delivered().await;
+    let (mut stage, daemon) = begin(|settings| settings.with("DELIVERY_HOLD_BACK", HOLD_BACK)).await;
+    commit(&stage, 3).await;
+    assert_delivered(&stage, &daemon).await;
     // What is on the broker's disk when it loses power.
-    world.broker.stop().await.unwrap();
-    let (store, saved) = (world.broker.store_dir(), world.broker.folder().join("saved"));
+    stage.broker.stop().await.unwrap();
+    let (store, saved) = (stage.broker.store_dir(), stage.broker.folder().join("saved"));
     copy(&store, &saved).await;
-    world.broker.restart().await.unwrap();
-    world.daemon.until_phase("leading").await;
-    world.commit(5).await;
-    world.assert_delivered().await;
-    world.broker.kill().await.unwrap();
-    assert!(!world.is_confirmed().await, "the machine is too slow for this hold-back");
+    stage.broker.restart().await.unwrap();
+    daemon.until_phase("leading").await;
+    commit(&stage, 5).await;
+    assert_delivered(&stage, &daemon).await;
+    stage.broker.kill().await.unwrap();
+    assert!(!is_confirmed(&stage).await, "the machine is too slow for this hold-back");
     wait::until("it is away for longer than the hold-back", async || {
-        let status = world.daemon.status().await;
+        let status = daemon.status().await;
         status.is_some_and(|status| status["trouble"]["seconds"].as_f64().unwrap_or(0.0) > HOLD_BACK_SECONDS + 1.0)
     })
     .await;
-    assert!(!world.is_confirmed().await, "nobody knows whether the broker still has it");
+    assert!(!is_confirmed(&stage).await, "nobody knows whether the broker still has it");
     tokio::fs::remove_dir_all(&store).await.unwrap();
     copy(&saved, &store).await;
-    world.broker.restart().await.unwrap();
-    world.assert_delivered().await;
-    wait::until("an idle outbox is confirmed after all", async || world.is_confirmed().await).await;
-    assert_eq!(world.daemon.terminate().await, 0);
+    stage.broker.restart().await.unwrap();
+    assert_delivered(&stage, &daemon).await;
+    wait::until("an idle outbox is confirmed after all", async || is_confirmed(&stage).await).await;
+    assert_eq!(daemon.terminate().await, 0);
 }
 
 /// What somebody else's message does between two of ours that are under way, where messages do not name the one before
@@ -116,10 +94,10 @@ async fn what_a_broker_forgot_is_sent_again_although_it_was_away_for_longer_than
 #[tokio::test]
 async fn an_event_that_somebody_elses_message_displaced_goes_to_the_end_and_the_stream_stays_a_checkpoint() {
     // Nothing is confirmed, so the log has everything.
-    let world = World::begin(|settings| settings.with("DELIVERY_HOLD_BACK", "10m")).await;
-    world.commit(4).await;
-    world.assert_delivered().await;
-    let World { _postgres, mut broker, client, witness, reader, settings, daemon } = world;
+    let (stage, daemon) = begin(|settings| settings.with("DELIVERY_HOLD_BACK", "10m")).await;
+    commit(&stage, 4).await;
+    assert_delivered(&stage, &daemon).await;
+    let Stage { postgres: _postgres, mut broker, client, witness, reader, settings } = stage;
     let sent = reader.all().await;
     assert_eq!(daemon.terminate().await, 0);
     let committed: Vec<String> = witness.all(&client).await.into_iter().map(|seen| seen.id).collect();

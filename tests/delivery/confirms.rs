@@ -6,6 +6,7 @@ use walpost::{lsn::Lsn, sandbox::servers::PrivateNats};
 use crate::{
     daemon::Settings,
     load::Load,
+    stage::EVENT,
     stream::Reader,
     wait,
     witness::{Seen, Witness, assert_same, log_of},
@@ -14,10 +15,6 @@ use crate::{
 
 /// Room for log that a slot may hold back, as long as the outbox is idle: two segments.
 const TWO_SEGMENTS: u64 = 2 * 16 * 1024 * 1024;
-
-/// One event.
-const EVENT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
-                     VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
 
 /// A column of the slot.
 async fn slot(client: &Client, slot: &str, column: &str) -> Lsn {

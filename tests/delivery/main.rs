@@ -28,4 +28,4 @@ mod survives;
 mod takeover;
 mod told;
 
-use support::{chance, daemon, load, stream, supervised, wait, witness, workload, world};
+use support::{chance, daemon, load, stage, stream, supervised, wait, witness, workload, world};

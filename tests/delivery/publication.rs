@@ -5,14 +5,11 @@ use walpost::sandbox::servers::{PrivateNats, PrivatePostgres};
 
 use crate::{
     daemon::Settings,
+    stage::EVENT,
     stream::Reader,
     wait,
     world::{connect, database, nats, shared_postgres},
 };
-
-/// One event.
-const EVENT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
-                     VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
 
 /// What is done, the oldest version that can do it, the code, and what is said.
 const CASES: [(&str, i32, &str, &str); 6] = [

@@ -8,14 +8,11 @@ use walpost::sandbox::servers::{NatsOptions, NatsTls, PrivateNats};
 
 use crate::{
     daemon::Settings,
+    stage::EVENT,
     stream::Reader,
     wait,
     world::{connect, database, nats, newest, own_postgres},
 };
-
-/// One event.
-const EVENT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
-                     VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
 
 /// A database and a slot of this name, set up.
 async fn set_up(name: &str, broker: &PrivateNats) -> (Settings, tokio_postgres::Client) {

@@ -6,14 +6,11 @@ use walpost::sandbox::servers::{NatsOptions, PrivateNats};
 
 use crate::{
     daemon::{Daemon, Settings},
+    stage::EVENT,
     stream::Reader,
     wait,
     world::{connect, database, nats, newest},
 };
-
-/// One event.
-const EVENT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
-                     VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
 
 struct World {
     client: tokio_postgres::Client,

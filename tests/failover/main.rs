@@ -16,4 +16,4 @@ mod slotless;
 mod waiting;
 mod wrong_server;
 
-use support::{chance, daemon, load, stream, wait, witness, world};
+use support::{chance, daemon, load, stage, stream, wait, witness, world};

@@ -7,15 +7,13 @@ use walpost::sandbox::servers::{PostgresBinaries, PostgresOptions, PrivateNats, 
 
 use crate::{
     daemon::{Daemon, Settings},
+    stage::EVENT,
     stream::Reader,
     wait,
     witness::{Seen, Witness},
     world::{connect, nats, own_postgres_of},
 };
 
-/// One event.
-pub(crate) const EVENT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
-                                VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
 /// The slot of the program.
 const SLOT: &str = "walpost";
 /// How long a slot may take to be on the standby: four times the longest that a standby waits before it looks again.
@@ -52,6 +50,23 @@ impl Pair {
         // It cannot be the message ids that save us.
         reader.update(|config| config.duplicate_window = Duration::from_millis(100)).await;
         Self { primary, standby, broker, reader, settings, witness }
+    }
+
+    /// The same, and this many events are delivered.
+    pub(crate) async fn delivering(binaries: PostgresBinaries, count: usize) -> (Self, Daemon) {
+        let pair = Self::begin(binaries).await;
+        let daemon = pair.settings.lead().await;
+        Self::record(&pair.primary, count).await;
+        pair.until_stored(count).await;
+        (pair, daemon)
+    }
+
+    /// A failover in good order, which the daemon follows.
+    pub(crate) async fn fail_over(&mut self, daemon: &Daemon) {
+        self.until_followed().await;
+        self.stop_primary().await;
+        self.promote(daemon).await;
+        daemon.until_phase("leading").await;
     }
 
     /// Whether slots go over to the standby by themselves.

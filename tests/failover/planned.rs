@@ -73,14 +73,8 @@ async fn an_instance_that_stands_by_follows_too_and_can_take_over_on_the_new_pri
 #[tokio::test]
 async fn positions_name_the_timeline_and_rise_along_the_history() {
     let binaries = versions().remove(0);
-    let mut pair = Pair::begin(binaries).await;
-    let daemon = pair.settings.lead().await;
-    Pair::record(&pair.primary, 3).await;
-    pair.until_stored(3).await;
-    pair.until_followed().await;
-    pair.stop_primary().await;
-    pair.promote(&daemon).await;
-    daemon.until_phase("leading").await;
+    let (mut pair, daemon) = Pair::delivering(binaries, 3).await;
+    pair.fail_over(&daemon).await;
     Pair::record(&pair.standby, 3).await;
     pair.until_stored(6).await;
     let positions: Vec<walpost::position::Position> =

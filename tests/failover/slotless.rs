@@ -22,10 +22,7 @@ const DROP: &str = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replicati
 #[tokio::test]
 async fn without_its_slot_walpost_makes_no_other_and_says_how_to_go_on_without_a_loss() {
     for binaries in versions() {
-        let mut pair = Pair::begin(binaries).await;
-        let daemon = pair.settings.lead().await;
-        Pair::record(&pair.primary, 5).await;
-        pair.until_stored(5).await;
+        let (mut pair, daemon) = Pair::delivering(binaries, 5).await;
         assert_eq!(daemon.terminate().await, 0);
         // Committed, and on the standby, but never published.
         Pair::record(&pair.primary, 5).await;
@@ -63,10 +60,7 @@ async fn without_its_slot_walpost_makes_no_other_and_says_how_to_go_on_without_a
 #[tokio::test]
 async fn a_slot_that_somebody_else_makes_on_the_new_primary_does_not_hide_the_gap() {
     for binaries in versions() {
-        let mut pair = Pair::begin(binaries).await;
-        let daemon = pair.settings.lead().await;
-        Pair::record(&pair.primary, 5).await;
-        pair.until_stored(5).await;
+        let (mut pair, daemon) = Pair::delivering(binaries, 5).await;
         assert_eq!(daemon.terminate().await, 0);
         Pair::record(&pair.primary, 5).await;
         pair.until_replayed().await;

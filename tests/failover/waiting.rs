@@ -8,10 +8,7 @@ use crate::{
 #[tokio::test]
 async fn a_primary_that_becomes_read_only_is_waited_for() {
     for binaries in versions() {
-        let mut pair = Pair::begin(binaries).await;
-        let daemon = pair.settings.lead().await;
-        Pair::record(&pair.primary, 1).await;
-        pair.until_stored(1).await;
+        let (mut pair, daemon) = Pair::delivering(binaries, 1).await;
         pair.primary.set_config("default_transaction_read_only", "on").unwrap();
         pair.primary.restart().await.unwrap();
         daemon.until_blocked("its sessions are read-only").await;
@@ -33,10 +30,7 @@ async fn a_primary_that_becomes_read_only_is_waited_for() {
 #[tokio::test]
 async fn a_standby_alone_is_waited_for_until_it_is_promoted_over_restarts_of_it() {
     for binaries in versions() {
-        let mut pair = Pair::begin(binaries).await;
-        let daemon = pair.settings.lead().await;
-        Pair::record(&pair.primary, 3).await;
-        pair.until_stored(3).await;
+        let (mut pair, daemon) = Pair::delivering(binaries, 3).await;
         pair.until_followed().await;
         pair.stop_primary().await;
         daemon.until_blocked("it is a standby").await;

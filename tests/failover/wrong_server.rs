@@ -12,14 +12,8 @@ use crate::{
 #[tokio::test]
 async fn the_primary_from_before_the_failover_is_refused_when_it_comes_back() {
     for binaries in versions() {
-        let mut pair = Pair::begin(binaries).await;
-        let daemon = pair.settings.lead().await;
-        Pair::record(&pair.primary, 3).await;
-        pair.until_stored(3).await;
-        pair.until_followed().await;
-        pair.stop_primary().await;
-        pair.promote(&daemon).await;
-        daemon.until_phase("leading").await;
+        let (mut pair, daemon) = Pair::delivering(binaries, 3).await;
+        pair.fail_over(&daemon).await;
         Pair::record(&pair.standby, 1).await;
         pair.until_stored(4).await;
         assert_eq!(daemon.terminate().await, 0);
@@ -41,10 +35,7 @@ async fn the_primary_from_before_the_failover_is_refused_when_it_comes_back() {
 #[tokio::test]
 async fn an_old_copy_of_the_database_is_refused() {
     for binaries in versions() {
-        let mut pair = Pair::begin(binaries).await;
-        let daemon = pair.settings.lead().await;
-        Pair::record(&pair.primary, 1).await;
-        pair.until_stored(1).await;
+        let (mut pair, daemon) = Pair::delivering(binaries, 1).await;
         assert_eq!(daemon.terminate().await, 0);
         pair.primary.stop(StopMode::Fast).await.unwrap();
         let data = pair.primary.data_dir().to_owned();

@@ -14,49 +14,71 @@ use tokio_postgres::Client;
 use super::{chance::Chance, world::try_connect};
 
 /// How long a writer waits for a server that is not there before it tries again.
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(50);
+pub(crate) const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(50);
 /// How long a writer rests between transactions: load, and on two processors something left for the others.
 const REST: Duration = Duration::from_millis(3);
 
 /// The writers.
 #[derive(Debug)]
 pub(crate) struct Load {
+    turn: Turn,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What writers share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turn {
     stop: Arc<AtomicBool>,
     transactions: Arc<AtomicU64>,
-    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Turn {
+    /// Whether a writer should end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// A transaction has ended well.
+    pub(crate) fn done(&self) {
+        self.transactions.fetch_add(1, Relaxed);
+    }
 }
 
 impl Load {
     /// Starts this many connections that insert into `outbox` and roll some of it back.
     pub(crate) fn start(url: &str, writers: u64, seed: u64) -> Self {
-        let (stop, transactions) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let write = |number| {
-            let (url, stop, transactions) = (url.to_owned(), Arc::clone(&stop), Arc::clone(&transactions));
-            tokio::spawn(Box::pin(async move {
-                let mut chance = Chance::new(seed.wrapping_add(number));
-                while !stop.load(Relaxed) {
+        Self::of(writers, |number, turn| {
+            let (url, mut chance) = (url.to_owned(), Chance::new(seed.wrapping_add(number)));
+            async move {
+                while !turn.is_over() {
                     if let Ok(client) = try_connect(&url).await {
-                        while !stop.load(Relaxed) && transaction(&client, &mut chance).await.is_ok() {
-                            transactions.fetch_add(1, Relaxed);
+                        while !turn.is_over() && transaction(&client, &mut chance).await.is_ok() {
+                            turn.done();
                             sleep(REST).await;
                         }
                     } else {
                         sleep(BETWEEN_ATTEMPTS).await;
                     }
                 }
-            }))
-        };
-        Self { tasks: (0..writers).map(write).collect(), stop, transactions }
+            }
+        })
     }
 
-    /// How many transactions have ended well.
+    /// Starts this many writers of any kind, each with its number.
+    pub(crate) fn of<W: Future<Output = ()> + Send + 'static>(writers: u64, write: impl Fn(u64, Turn) -> W) -> Self {
+        let turn = Turn::default();
+        let tasks = (0..writers).map(|number| tokio::spawn(Box::pin(write(number, turn.clone())))).collect();
+        Self { turn, tasks }
+    }
+
+    /// How many transactions have ended well, as far as the writers know.
     pub(crate) fn transactions(&self) -> u64 {
-        self.transactions.load(Relaxed)
+        self.turn.transactions.load(Relaxed)
     }
 
     /// Stops when every transaction that has begun has ended.
     pub(crate) async fn stop(self) {
-        self.stop.store(true, Relaxed);
+        self.turn.stop.store(true, Relaxed);
         for task in self.tasks {
             task.await.unwrap();
         }

@@ -8,6 +8,7 @@ pub(crate) mod chance;
 pub(crate) mod daemon;
 pub(crate) mod load;
 pub(crate) mod samples;
+pub(crate) mod stage;
 pub(crate) mod stream;
 pub(crate) mod supervised;
 pub(crate) mod wait;

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use arena::Cell;
 use run::Order;
-use support::{chance, daemon, stream, wait, world};
+use support::{chance, daemon, load, stream, wait, world};
 
 /// How long faults come when nobody says otherwise.
 const SECONDS: u64 = 90;

@@ -14,7 +14,7 @@ use crate::{
     journal::Entry,
     judge::{Evidence, Kind, Message, Violation},
     nemesis::{Step, plan},
-    workload::{Truth, Workload},
+    workload::{self, Truth},
 };
 
 /// How many connections write.
@@ -71,7 +71,7 @@ impl Order {
         let mut arena = Box::pin(Arena::build(&self.cell)).await;
         arena.runners.iter_mut().for_each(Runner::start);
         arena.leader().await;
-        let workload = Workload::start(&arena.postgres.url(), WRITERS, self.seed);
+        let workload = workload::start(&arena.postgres.url(), WRITERS, self.seed);
         let begun = Instant::now();
         let mut done = 0;
         for step in plan {

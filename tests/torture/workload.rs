@@ -4,24 +4,18 @@
 //! commit order. The payload is made of the event's id and a size that stands in its headers. So nobody needs to remember
 //! what was written: the table tells at the end what was committed, also where the writer never learnt it.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::time::sleep;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::{
     chance::Chance,
     judge::{Message, Row},
+    load::{BETWEEN_ATTEMPTS, Load, Turn},
     proxy::place,
     stream::Stored,
     world::try_connect,
@@ -38,8 +32,6 @@ const KEYS: u64 = 50;
 const LARGE: u64 = 50_000;
 /// A payload that surely does not.
 const TOO_LARGE: u64 = 70_000;
-/// How long a writer waits for a server that is not there before it tries again.
-const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(50);
 /// How long a writer rests between transactions: load, and on two processors something left for the others.
 const REST: Duration = Duration::from_millis(20);
 
@@ -58,39 +50,12 @@ pub(crate) fn schema() -> String {
 /// What payloads are made of, beside the id.
 const PATTERN: &str = "żółw🐢 c4nary-of-payloads ";
 
-/// The writers.
-#[derive(Debug)]
-pub(crate) struct Workload {
-    stop: Arc<AtomicBool>,
-    transactions: Arc<AtomicU64>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-impl Workload {
-    /// Starts this many writers.
-    pub(crate) fn start(url: &str, writers: u64, seed: u64) -> Self {
-        let (stop, transactions) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let write = |number| {
-            let chance = Chance::new(seed.wrapping_add(number));
-            let writer =
-                Writer { number, url: url.to_owned(), chance, prepared: 0, transactions: Arc::clone(&transactions) };
-            tokio::spawn(Box::pin(writer.write(Arc::clone(&stop))))
-        };
-        Self { tasks: (0..writers).map(write).collect(), stop, transactions }
-    }
-
-    /// How many transactions have ended well, as far as the writers know.
-    pub(crate) fn transactions(&self) -> u64 {
-        self.transactions.load(Relaxed)
-    }
-
-    /// Stops when every transaction that has begun has ended.
-    pub(crate) async fn stop(self) {
-        self.stop.store(true, Relaxed);
-        for task in self.tasks {
-            task.await.unwrap();
-        }
-    }
+/// Starts this many writers.
+pub(crate) fn start(url: &str, writers: u64, seed: u64) -> Load {
+    Load::of(writers, |number, turn| {
+        let chance = Chance::new(seed.wrapping_add(number));
+        Writer { number, url: url.to_owned(), chance, prepared: 0 }.write(turn)
+    })
 }
 
 /// One connection of the application, again and again.
@@ -100,17 +65,16 @@ struct Writer {
     chance: Chance,
     /// How many transactions it has prepared.
     prepared: u64,
-    transactions: Arc<AtomicU64>,
 }
 
 impl Writer {
-    async fn write(mut self, stop: Arc<AtomicBool>) {
+    async fn write(mut self, turn: Turn) {
         loop {
             let is_settled = match try_connect(&self.url).await {
-                Ok(client) => self.session(&client, &stop).await.is_ok(),
+                Ok(client) => self.session(&client, &turn).await.is_ok(),
                 Err(_) => false,
             };
-            if is_settled && stop.load(Relaxed) {
+            if is_settled && turn.is_over() {
                 break;
             }
             sleep(BETWEEN_ATTEMPTS).await;
@@ -118,14 +82,14 @@ impl Writer {
     }
 
     /// Ends what an earlier session left prepared, which holds the lock of its key; then writes until it fails.
-    async fn session(&mut self, client: &Client, stop: &AtomicBool) -> Result<(), Error> {
+    async fn session(&mut self, client: &Client, turn: &Turn) -> Result<(), Error> {
         let left = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE $1";
         for row in client.query(left, &[&format!("writer {} %", self.number)]).await? {
             client.batch_execute(&format!("COMMIT PREPARED '{}'", row.get::<_, &str>(0))).await?;
         }
-        while !stop.load(Relaxed) {
+        while !turn.is_over() {
             self.transaction(client).await?;
-            self.transactions.fetch_add(1, Relaxed);
+            turn.done();
             sleep(REST).await;
         }
         Ok(())
