@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings
+from django.db import connection
 
 from tests import servers
 
@@ -19,6 +21,27 @@ def postgres() -> Iterator[servers.Postgres]:
         server = servers.Postgres(folder)
         yield server
         server.stop()
+
+
+@pytest.fixture
+def nats_server() -> Iterator[servers.Nats]:
+    with servers.private_folder() as folder:
+        server = servers.Nats(folder)
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def relay(transactional_db: None, postgres: servers.Postgres, nats_server: servers.Nats) -> Iterator[servers.Relay]:
+    """The relay on the test database. Afterwards its slot goes, which would hold the database."""
+    with servers.private_folder() as folder:
+        relay = servers.Relay(folder, postgres, connection.settings_dict["NAME"], nats_server)
+        yield relay
+        relay.stop()
+        sys.stderr.write(relay.process.said())  # pytest shows it with a test that failed
+        with postgres.connect(connection.settings_dict["NAME"]) as server:
+            server.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+            server.execute("TRUNCATE walpost_watermark")
 
 
 @pytest.fixture(scope="session")

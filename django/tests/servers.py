@@ -99,6 +99,7 @@ class Process:
 
     def __init__(self, command: list[Any], log: Path, **options: Any) -> None:
         self.log = log
+        self._mark = log.stat().st_size if log.exists() else 0
         with log.open("ab") as out:
             self.child = subprocess.Popen(
                 [str(part) for part in command],
@@ -116,8 +117,8 @@ class Process:
         return self.child.wait(WITHIN_SECONDS)
 
     def said(self) -> str:
-        """Return what it has logged."""
-        return self.log.read_text(errors="replace")
+        """Return what it has logged since it was started."""
+        return self.log.read_bytes()[self._mark :].decode(errors="replace")
 
 
 class Postgres:
@@ -185,6 +186,30 @@ class Nats:
         command = [nats_program(), "-a", "127.0.0.1", "-p", self.port, "-js", "-sd", self.folder / "jetstream"]
         self.process = Process(command, self.folder / "nats.log")
         eventually(lambda: accepts(self.port), "nats-server")
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Stop it."""
+        self.process.stop(number)
+
+
+class Relay:
+    """The relay itself, between a database and a nats-server. What is missing but the table, it sets up."""
+
+    def __init__(self, folder: Path, postgres: Postgres, database: str, nats: Nats) -> None:
+        self.folder = folder
+        self.environment = {
+            "WALPOST_POSTGRES_URL": postgres.url(database),
+            "WALPOST_NATS_URL": nats.url,
+            "WALPOST_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+        }
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it leads: only what is committed from then on is sure to be delivered."""
+        self.process = Process(
+            [relay_program(), "run", "--setup"], self.folder / "relay.log", env=self.environment, cwd="/"
+        )
+        eventually(lambda: '"message":"leading"' in self.process.said(), "the relay")
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Stop it."""

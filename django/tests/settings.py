@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+WALPOST: dict[str, Any] = {}
+if "WALPOST_TEST_NATS" in os.environ:
+    WALPOST["NATS"] = {"servers": os.environ["WALPOST_TEST_NATS"]}
 SECRET_KEY = "for tests only"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -16,6 +20,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django_walpost",
+    "django_walpost.consume",
     "tests.shop",
 ]
 MIDDLEWARE = [
@@ -43,9 +48,9 @@ def _database(name: str) -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": "127.0.0.1",
-        "PORT": "0",
+        "PORT": os.environ.get("WALPOST_TEST_PG_PORT", "0"),
         "USER": "postgres",
-        "NAME": name,
+        "NAME": os.environ.get("WALPOST_TEST_PREFIX", "") + name,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -13,9 +13,6 @@ from django.db import connection, connections
 import django_walpost
 from django_walpost.operations import CreatePublication
 from tests import servers
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Everything of walpost in a database, told without the numbers that differ from one database to another.
 CATALOG = """
@@ -44,25 +41,17 @@ ORDER BY 1, 2, 3, 4
 """
 
 
-@pytest.fixture
-def nats() -> Iterator[servers.Nats]:
-    with servers.private_folder() as folder:
-        server = servers.Nats(folder)
-        yield server
-        server.stop()
-
-
 def catalog(cursor: Any) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in cursor.execute(CATALOG).fetchall()]
 
 
 def test_migrations_make_what_the_relays_setup_makes(
-    transactional_db: None, postgres: servers.Postgres, nats: servers.Nats
+    transactional_db: None, postgres: servers.Postgres, nats_server: servers.Nats
 ) -> None:
     with postgres.connect() as server:
         server.execute("DROP DATABASE IF EXISTS by_setup")
         server.execute("CREATE DATABASE by_setup")
-    environment = {"WALPOST_POSTGRES_URL": postgres.url("by_setup"), "WALPOST_NATS_URL": nats.url}
+    environment = {"WALPOST_POSTGRES_URL": postgres.url("by_setup"), "WALPOST_NATS_URL": nats_server.url}
     command = [str(servers.relay_program()), "setup"]
     done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -34,6 +34,10 @@ class Config:
     """The replication slot of the relay, which this package never makes but looks at."""
     max_payload_bytes: int = 900_000
     """The largest payload. NATS takes 1 MiB for a message by default; the rest is for headers."""
+    stream: str = "OUTBOX"
+    """The relay's stream, for consumers."""
+    nats: dict[str, Any] = dataclasses.field(default_factory=lambda: {"servers": "nats://127.0.0.1:4222"})
+    """Where consumers find NATS: the arguments of ``nats.connect``."""
     correlation_id_header: str = "X-Correlation-ID"
     """The request header that the middleware takes a correlation id from."""
     causation_id_header: str = "X-Causation-ID"
@@ -84,7 +88,7 @@ def _expectation(name: str, value: Any) -> str | None:
     match name:
         case "publication" if value is None:
             return None
-        case "table" | "publication" | "slot":
+        case "table" | "publication" | "slot" | "stream":
             if not isinstance(value, str) or not 0 < len(value.encode()) <= _MAX_NAME_BYTES:
                 return f"a name of 1 to {_MAX_NAME_BYTES} bytes"
             if name == "table" and "." in value:
@@ -92,6 +96,9 @@ def _expectation(name: str, value: Any) -> str | None:
         case "max_payload_bytes":
             if type(value) is not int or value < 1:
                 return "a number of bytes"
+        case "nats":
+            if not isinstance(value, dict):
+                return "a dictionary: the arguments of nats.connect"
         case "record_user":
             if not isinstance(value, bool):
                 return "True or False"

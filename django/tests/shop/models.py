@@ -71,3 +71,11 @@ class BinaryEvent(AbstractOutboxEvent):
 
     class Meta:
         db_table = "binary_outbox"
+
+
+class Receipt(models.Model):
+    """What a consumer writes. Nothing here prevents a second one."""
+
+    event_id = models.TextField()
+    consumer = models.TextField()
+    content = models.JSONField(null=True)
