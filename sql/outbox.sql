@@ -11,3 +11,6 @@ CREATE TABLE {table} (
     created_at     timestamptz NOT NULL DEFAULT now(),
     xid            xid8        NOT NULL DEFAULT pg_current_xact_id()
 );
+
+-- For counting and deleting by delivery status.
+CREATE INDEX ON {table} (xid);

@@ -14,5 +14,10 @@ CREATE TABLE {watermark} (
     -- The stream, and when it was created, in nanoseconds since 1970.
     stream          text        NOT NULL,
     stream_created  int8        NOT NULL,
-    written_at      timestamptz NOT NULL DEFAULT now()
+    written_at      timestamptz NOT NULL DEFAULT now(),
+    -- Every row of the outbox whose xid is visible in this snapshot is delivered or a dead letter; null until known.
+    delivered       pg_snapshot,
+    delivered_at    timestamptz,
+    -- The stream's dead letters up to this sequence are rows of walpost_dead_letter.
+    dead_letters_to int8
 );

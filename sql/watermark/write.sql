@@ -12,6 +12,6 @@ SELECT $1::text, $2::text, $3::int8, $4::text::pg_lsn, $5::text::pg_lsn, $6::tex
    SET system_id = excluded.system_id, timeline = excluded.timeline,
        confirmed_lsn = excluded.confirmed_lsn, ceiling_lsn = excluded.ceiling_lsn,
        event_lsn = excluded.event_lsn, event_index = excluded.event_index, event_sequence = excluded.event_sequence,
-       stream = excluded.stream, stream_created = excluded.stream_created, written_at = now()
+       stream = excluded.stream, stream_created = excluded.stream_created, written_at = now(){more}
  WHERE w.system_id <> excluded.system_id
     OR (w.timeline, w.confirmed_lsn) <= (excluded.timeline, excluded.confirmed_lsn)

@@ -22,7 +22,8 @@ use crate::{
 /// The arguments of `walpost setup`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It creates the outbox table, the publication, the stream and the slot.
+It creates the outbox table, the tables and functions of the delivery status, the
+publication, the stream and the slot.
 What exists already stays as it is, so the command can be repeated.")]
 pub struct SetupArgs {
     /// Print the SQL and the stream settings, and change nothing.
@@ -51,6 +52,7 @@ pub(super) fn apply(config: &Config, console: &mut Console) -> Result<(), Failur
     for Step { what, outcome } in steps {
         let (ink, word) = match outcome {
             Outcome::Created => (Ink::Good, "created"),
+            Outcome::Upgraded => (Ink::Good, "upgraded"),
             Outcome::Existed => (Ink::Plain, "exists"),
         };
         let word = console.out().paint(ink, format_args!("{word:<7}"));
@@ -66,10 +68,14 @@ fn plan(config: &Config, console: &mut Console) -> Result<(), Failure> {
         let connected = Connected::open(&plan).await?;
         connected.setup(&plan).plan().await.map_err(told)
     })?;
-    for PlannedStep { what, exists, is_sql, text } in steps {
-        let word = if exists { "exists" } else { "would create" };
+    for PlannedStep { what, outcome, is_sql, text } in steps {
+        let word = match outcome {
+            Outcome::Created => "would create",
+            Outcome::Upgraded => "would upgrade",
+            Outcome::Existed => "exists",
+        };
         writeln!(console.out(), "-- {word}: {what}")?;
-        if !exists {
+        if outcome != Outcome::Existed {
             writeln!(console.out(), "{}\n", if is_sql { text.trim_end().to_owned() } else { commented(&text) })?;
         }
     }

@@ -4,7 +4,7 @@
 
 use tokio_postgres::Row;
 
-use super::{Needs, WatermarkTable, read_watermark};
+use super::{Needs, StatusObjects, WatermarkTable, read_watermark};
 use crate::{
     lsn::Lsn,
     outbox::BaseTypes,
@@ -34,6 +34,8 @@ pub struct Facts {
     pub watermark_table: WatermarkTable,
     /// The slot's watermark, if there is one. Looked up after the slot: it may be newer than that, never older.
     pub watermark: Option<Watermark>,
+    /// What is there of the delivery status.
+    pub status_objects: StatusObjects,
 }
 
 /// The server, the database and the role of the session.
@@ -157,6 +159,7 @@ pub async fn inspect(session: &Session, needs: &Needs) -> Result<Facts, SqlError
         slot: slot.as_ref().map(Slot::read).transpose()?,
         watermark_table,
         watermark,
+        status_objects: StatusObjects::inspect(session, needs).await?,
     })
 }
 
@@ -190,6 +193,7 @@ impl Facts {
             slot: None,
             watermark_table: WatermarkTable::default(),
             watermark: None,
+            status_objects: StatusObjects::default(),
         }
     }
 }

@@ -17,12 +17,19 @@ mod explain;
 mod facts;
 mod judge;
 mod problem;
+mod snapshot;
+mod status;
 mod watermark;
 
 pub use explain::explain;
 pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, server_end, slot_reader};
 pub use judge::problems;
 pub use problem::{Problem, counted};
+pub use snapshot::Visibility;
+pub use status::{
+    Seen, StatusObjects, XID_COLUMN, delete_dead_letters, read_dead_letters_to, take_snapshot, write_dead_letters,
+    write_delivered,
+};
 pub use watermark::{WatermarkTable, read_watermark, write_watermark};
 
 use crate::outbox::{Mapping, TableName};
@@ -42,5 +49,10 @@ impl Needs {
     /// The table of watermarks: beside the outbox table.
     pub fn watermark(&self) -> TableName {
         self.mapping.table.beside("walpost_watermark")
+    }
+
+    /// The table of dead letters: beside the outbox table.
+    pub fn dead_letters(&self) -> TableName {
+        self.mapping.table.beside("walpost_dead_letter")
     }
 }

@@ -36,10 +36,22 @@ pub async fn read_watermark(session: &Session, needs: &Needs) -> Result<Option<W
     Ok(row.map(|row| watermark(&row, &needs.slot)).transpose()?)
 }
 
-/// Writes the watermark. `false` if the row says more already: another process has the slot.
-pub async fn write_watermark(session: &Session, needs: &Needs, watermark: &Watermark) -> Result<bool, SqlError> {
+/// What a change of the stream undoes, where the table has such a column: sequences begin anew.
+const ANOTHER_STREAM: &str = ",
+       dead_letters_to = CASE WHEN (w.stream, w.stream_created) = (excluded.stream, excluded.stream_created)
+                              THEN w.dead_letters_to END";
+
+/// Writes the watermark. `false` if the row says more already: another process has the slot. `has_status` says whether the
+/// table has the columns for the delivery status.
+pub async fn write_watermark(
+    session: &Session,
+    needs: &Needs,
+    watermark: &Watermark,
+    has_status: bool,
+) -> Result<bool, SqlError> {
     let Watermark { source, stream, mark: Mark { confirmed, ceiling } } = watermark;
     let sql = naming(include_str!("../../sql/watermark/write.sql"), needs);
+    let sql = sql.replace("{more}", if has_status { ANOTHER_STREAM } else { "" });
     let event_lsn = confirmed.event.map(|event| event.place.commit_lsn.to_string());
     let event_index = confirmed.event.map(|event| i64::from(event.place.index));
     let event_sequence = confirmed.event.and_then(|event| i64::try_from(event.sequence).ok());

@@ -6,6 +6,7 @@
 mod broker;
 mod compose;
 mod dead_letter;
+mod letter;
 mod message;
 mod outcome;
 mod poison;
@@ -15,6 +16,7 @@ mod stream;
 pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles};
 pub use compose::{CameTo, Composed, Composer, EventName, Halt};
 pub use dead_letter::MAX_DEAD_LETTER_BYTES;
+pub use letter::Letter;
 pub use message::{Built, Chain, Message, MessageBuilder, MessageError, MessageId, SizeLimits};
 pub use outcome::Outcome;
 pub use poison::{OnPoison, Poison, PoisonReason};

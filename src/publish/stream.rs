@@ -4,6 +4,7 @@
 //! answer about the end of the stream would only be found out by the first refused message.
 
 mod back;
+mod dead_letters;
 mod orphans;
 
 use std::{

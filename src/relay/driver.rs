@@ -216,6 +216,7 @@ impl Session {
         let confirmed = self.gate.pass(self.relay.confirmed());
         self.log.feedback().flushed(confirmed);
         self.progress.confirmed(confirmed);
+        self.intake.notes().stored(self.relay.stored_to());
         self.progress.waiting(self.relay.in_flight(), self.relay.oldest_commit_time_us());
         Ok(self.log.report(now).await?)
     }

@@ -62,6 +62,11 @@ impl Wishes {
         }
     }
 
+    /// Another view of the wishes: what is stored, for whoever tells the delivery status.
+    pub fn stored(&self) -> watch::Receiver<Confirmed> {
+        self.wish.clone()
+    }
+
     /// The last wish.
     pub fn last(&mut self) -> Confirmed {
         *self.wish.borrow_and_update()

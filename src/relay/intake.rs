@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     event::{Due, Effect, Event, Mode, StopReason},
+    notes::StatusNotes,
     progress::Progress,
     state::Relay,
 };
@@ -36,6 +37,9 @@ pub struct Intake {
     /// Whether a message names the one before it.
     is_linked: bool,
     progress: Arc<Progress>,
+    notes: Arc<StatusNotes>,
+    /// The transaction that is being received, and whether it has rows.
+    transaction: (u32, bool),
 }
 
 /// A row as it came out of the log, with the description of its table at that moment: enough to make its message, more
@@ -73,7 +77,28 @@ impl Intake {
         composer: Composer,
         progress: Arc<Progress>,
     ) -> Self {
-        Self { mode, mapping, base_types, outbox: None, foreign: HashSet::new(), composer, is_linked: true, progress }
+        Self {
+            mode,
+            mapping,
+            base_types,
+            outbox: None,
+            foreign: HashSet::new(),
+            composer,
+            is_linked: true,
+            progress,
+            notes: Arc::default(),
+            transaction: (0, false),
+        }
+    }
+
+    /// Takes notes for the delivery status from now on.
+    pub fn take_notes(&mut self, notes: Arc<StatusNotes>) {
+        self.notes = notes;
+    }
+
+    /// The notes that it takes.
+    pub(super) fn notes(&self) -> &StatusNotes {
+        &self.notes
     }
 
     /// Whether messages name the one before them from now on. Not where several servers keep the stream: a server
@@ -101,13 +126,21 @@ impl Intake {
         now: Instant,
     ) -> Result<Option<Lsn>, IntakeError> {
         let effect = match LogMessage::decode(&data)? {
-            LogMessage::Insert { relation_id, .. } => self.insert(relation_id, data, relay)?,
+            LogMessage::Insert { relation_id, .. } => {
+                let effect = self.insert(relation_id, data, relay)?;
+                self.transaction.1 |= effect != Effect::None;
+                effect
+            }
             LogMessage::Begin(begin) => {
                 self.progress.transaction_received();
+                self.transaction = (begin.xid, false);
                 relay.apply(Event::Begin { commit_lsn: begin.final_lsn, commit_time_us: begin.commit_time_us })
             }
             LogMessage::Commit(commit) => {
                 let (commit_lsn, end_lsn) = (commit.commit_lsn, commit.end_lsn);
+                if let (xid, true) = self.transaction {
+                    self.notes.transaction(xid);
+                }
                 stop_if_told(relay.apply(Event::Commit { commit_lsn, end_lsn, now }))?;
                 return Ok(Some(end_lsn));
             }
@@ -142,9 +175,24 @@ impl Intake {
             let event_id = composed.id.as_deref().map(Traceable).map(tracing::field::display);
             tracing::warn!(event_id, position = %place, "an event that was displaced by somebody else's message goes to the end of the stream");
         }
+        self.note(&composed, due, told.get());
         told.set(self.account_for(&composed, place, told.get()));
         self.progress.published(place.commit_lsn);
         Ok(composed.message)
+    }
+
+    /// Takes a note of a row that became a dead letter, or is none any more.
+    fn note(&self, composed: &Composed<'_>, due: &Due<'_, LogRow>, told: Told) {
+        match &composed.came_to {
+            CameTo::DeadLetter(_) => {
+                let sequence = due.expected_last_sequence.map(|last| last + 1);
+                if let Some(letter) = composed.message.letter(sequence) {
+                    self.notes.dead(due.place, letter);
+                }
+            }
+            CameTo::Event(_) if told == Told::DeadLetter => self.notes.revive(due.place),
+            CameTo::Event(_) => {}
+        }
     }
 
     /// Counts and logs what is unusual about the message of a row, unless as much was told before.

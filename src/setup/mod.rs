@@ -2,9 +2,9 @@
 //!
 //! Input: a session, [`Needs`], the stream and its plan. Output: one [`Step`] for each part, or a plan of the same steps
 //! that changes nothing. What is there and does not fit is refused with the problem that preflight has for it: setup
-//! creates, it never alters.
+//! creates, and alters nothing but what is walpost's own and of an older version.
 //!
-//! The order is fixed: tables, publication, stream, slot.
+//! The order is fixed: tables, delivery status, publication, stream, slot.
 //! - The publication comes before the slot. Decoding looks at the catalog as it was when a change was made; a change
 //!   between slot and publication stops servers up to version 17 for ever, and later ones skip it.
 //! - The slot comes last of all. From then on the server keeps its log for it, so it must not be there before
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use crate::{
     postgres::sql::{Session, SqlError},
-    preflight::{Needs, Problem, inspect, problems},
+    preflight::{Facts, Needs, Problem, inspect, problems},
     publish::{StreamInspector, StreamPlan, StreamProblem},
 };
 
@@ -65,6 +65,8 @@ pub enum Outcome {
     Created,
     /// It was there and fits.
     Existed,
+    /// It was there from an older version of walpost, or for an outbox table of another form, and fits now.
+    Upgraded,
 }
 
 /// One part as setup would leave it.
@@ -72,8 +74,8 @@ pub enum Outcome {
 pub struct PlannedStep {
     /// The part: `table public.outbox`.
     pub what: String,
-    /// Whether it is there already.
-    pub exists: bool,
+    /// What setup would do with it.
+    pub outcome: Outcome,
     /// Whether what setup would do is SQL.
     pub is_sql: bool,
     /// What setup would do: SQL, or the stream's settings as JSON. Empty if the part exists.
@@ -84,8 +86,8 @@ pub struct PlannedStep {
 struct Found {
     /// What it is to create.
     missing: Vec<Problem>,
-    /// The server's version as a number.
-    server_version_num: i32,
+    /// Everything else.
+    facts: Facts,
 }
 
 /// What setup creates.
@@ -95,6 +97,10 @@ enum Part {
     Table,
     /// The table of watermarks.
     Watermark,
+    /// The table of dead letters.
+    DeadLetters,
+    /// The views and functions that tell the delivery status.
+    Status,
     /// The publication.
     Publication,
     /// The stream.
@@ -106,11 +112,11 @@ enum Part {
 impl Setup<'_> {
     /// What [`Setup::apply`] would do; changes nothing.
     pub async fn plan(&self) -> Result<Vec<PlannedStep>, SetupError> {
-        let Found { missing, server_version_num } = self.look().await?;
+        let found = self.look().await?;
         let step = |part: Part| {
-            let exists = !part.is_among(&missing);
-            let text = if exists { String::new() } else { self.text(part, server_version_num)? };
-            Ok(PlannedStep { what: self.what(part), exists, is_sql: part != Part::Stream, text })
+            let outcome = self.needed(part, &found);
+            let text = if outcome == Outcome::Existed { String::new() } else { self.text(part, &found.facts)? };
+            Ok(PlannedStep { what: self.what(part), outcome, is_sql: part != Part::Stream, text })
         };
         Part::ORDER.into_iter().map(step).collect()
     }
@@ -119,17 +125,19 @@ impl Setup<'_> {
     ///
     /// A caller who gives up meanwhile does not stop the server: the slot appears as soon as it can be created.
     pub async fn apply(&self, mut on_wait: impl FnMut(&str)) -> Result<Vec<Step>, SetupError> {
-        let Found { mut missing, server_version_num } = self.look().await?;
+        let mut found = self.look().await?;
         let mut steps = Vec::new();
         for part in Part::ORDER {
-            let mut outcome = Outcome::Existed;
-            if part.is_among(&missing) {
-                outcome = self.create(part, server_version_num, &mut on_wait).await?;
-                missing = self.look().await?.missing;
+            let mut outcome = self.needed(part, &found);
+            if outcome != Outcome::Existed {
+                if !self.create(part, &found.facts, &mut on_wait).await? {
+                    outcome = Outcome::Existed;
+                }
+                found = self.look().await?;
             }
             steps.push(Step { what: self.what(part), outcome });
         }
-        if missing.is_empty() { Ok(steps) } else { Err(SetupError::Refused(missing)) }
+        if found.missing.is_empty() { Ok(steps) } else { Err(SetupError::Refused(found.missing)) }
     }
 
     /// What is there, and the problems that setup mends; an error if there are others.
@@ -138,22 +146,31 @@ impl Setup<'_> {
         let mut found = problems(&facts, self.needs);
         found.extend(self.inspector.problems(self.stream).await?.into_iter().map(Problem::Stream));
         let (missing, unfit): (Vec<_>, Vec<_>) = found.into_iter().partition(Problem::made_by_setup);
-        let server_version_num = facts.server.version_num;
-        if unfit.is_empty() { Ok(Found { missing, server_version_num }) } else { Err(SetupError::Refused(unfit)) }
+        if unfit.is_empty() { Ok(Found { missing, facts }) } else { Err(SetupError::Refused(unfit)) }
     }
 
-    /// Creates one part, unless somebody else is faster.
-    async fn create(
-        &self,
-        part: Part,
-        server_version_num: i32,
-        on_wait: &mut impl FnMut(&str),
-    ) -> Result<Outcome, SetupError> {
-        if part == Part::Stream {
-            let is_new = self.inspector.create(self.stream).await?;
-            return Ok(if is_new { Outcome::Created } else { Outcome::Existed });
+    /// What is to be done about a part.
+    fn needed(&self, part: Part, Found { missing, facts }: &Found) -> Outcome {
+        let objects = &facts.status_objects;
+        let (is_there, fits) = match part {
+            Part::Watermark => (!part.is_among(missing), objects.has_columns),
+            Part::DeadLetters => (objects.has_dead_letters, true),
+            Part::Status => (objects.has_view, objects.form == Some(statement::status_form(self.needs, facts))),
+            _ => (!part.is_among(missing), true),
+        };
+        match (is_there, fits) {
+            (false, _) => Outcome::Created,
+            (true, false) => Outcome::Upgraded,
+            (true, true) => Outcome::Existed,
         }
-        let sql = self.text(part, server_version_num)?;
+    }
+
+    /// Creates or upgrades one part; `false` if somebody else was faster.
+    async fn create(&self, part: Part, facts: &Facts, on_wait: &mut impl FnMut(&str)) -> Result<bool, SetupError> {
+        if part == Part::Stream {
+            return Ok(self.inspector.create(self.stream).await?);
+        }
+        let sql = self.text(part, facts)?;
         let mut creation = pin!(self.session.client().batch_execute(&sql));
         let done = match timeout(SLOW, &mut creation).await {
             Ok(done) => done,
@@ -163,8 +180,8 @@ impl Setup<'_> {
             }
         };
         match done.map_err(SqlError::from) {
-            Ok(()) => Ok(Outcome::Created),
-            Err(error) if error.sqlstate().is_some_and(|code| TAKEN.contains(&code)) => Ok(Outcome::Existed),
+            Ok(()) => Ok(true),
+            Err(error) if error.sqlstate().is_some_and(|code| TAKEN.contains(&code)) => Ok(false),
             Err(source) => Err(SetupError::Create { what: self.what(part), source }),
         }
     }
@@ -174,6 +191,8 @@ impl Setup<'_> {
         match part {
             Part::Table => format!("table {}", self.needs.mapping.table),
             Part::Watermark => format!("table {}", self.needs.watermark()),
+            Part::DeadLetters => format!("table {}", self.needs.dead_letters()),
+            Part::Status => format!("delivery status of {}", self.needs.mapping.table),
             Part::Publication => format!("publication {}", self.needs.publication),
             Part::Stream => format!("stream {}", self.stream.name),
             Part::Slot => format!("slot {}", self.needs.slot),
@@ -181,12 +200,15 @@ impl Setup<'_> {
     }
 
     /// What creates the part: exactly what is executed, or the settings that are sent.
-    fn text(&self, part: Part, server_version_num: i32) -> Result<String, SetupError> {
+    fn text(&self, part: Part, facts: &Facts) -> Result<String, SetupError> {
         Ok(match part {
             Part::Table => statement::table(self.needs),
+            Part::Watermark if facts.watermark_table.is_there => statement::watermark_upgrade(self.needs),
             Part::Watermark => statement::watermark(self.needs),
+            Part::DeadLetters => statement::dead_letters(self.needs),
+            Part::Status => statement::status(self.needs, facts)?,
             Part::Publication => statement::publication(self.needs)?,
-            Part::Slot => statement::slot(self.needs, server_version_num),
+            Part::Slot => statement::slot(self.needs, facts.server.version_num),
             Part::Stream => serde_json::to_string_pretty(&self.stream.config())?,
         })
     }
@@ -194,7 +216,8 @@ impl Setup<'_> {
 
 impl Part {
     /// All parts, in the order in which they are created.
-    const ORDER: [Self; 5] = [Self::Table, Self::Watermark, Self::Publication, Self::Stream, Self::Slot];
+    const ORDER: [Self; 7] =
+        [Self::Table, Self::Watermark, Self::DeadLetters, Self::Status, Self::Publication, Self::Stream, Self::Slot];
 
     /// Whether one of the problems is that this part is missing.
     fn is_among(self, problems: &[Problem]) -> bool {
@@ -230,6 +253,7 @@ impl Outcome {
         match self {
             Self::Created => "created",
             Self::Existed => "exists",
+            Self::Upgraded => "upgraded",
         }
     }
 }

@@ -6,8 +6,8 @@
 use postgres_protocol::escape::escape_literal;
 
 use crate::{
-    outbox::{IdentifierError, quote_identifier},
-    preflight::Needs,
+    outbox::{IdentifierError, OptionalColumn, quote_identifier},
+    preflight::{Facts, Needs},
 };
 
 /// From this version on a slot can be one that fails over
@@ -22,6 +22,78 @@ pub(super) fn table(needs: &Needs) -> String {
 /// Creates the table of watermarks.
 pub(super) fn watermark(needs: &Needs) -> String {
     fill(include_str!("../../sql/watermark.sql"), &[("{watermark}", &needs.watermark().to_string())])
+}
+
+/// Adds to the table of watermarks what an older version did not have.
+pub(super) fn watermark_upgrade(needs: &Needs) -> String {
+    fill(include_str!("../../sql/watermark_upgrade.sql"), &[("{watermark}", &needs.watermark().to_string())])
+}
+
+/// Creates the table of dead letters.
+pub(super) fn dead_letters(needs: &Needs) -> String {
+    fill(include_str!("../../sql/dead_letter.sql"), &[("{dead_letter}", &needs.dead_letters().to_string())])
+}
+
+/// Creates the views and functions that tell the delivery status, or replaces them.
+pub(super) fn status(needs: &Needs, facts: &Facts) -> Result<String, IdentifierError> {
+    let table = needs.mapping.table.to_string();
+    let Expressions { id, xid, created_at } = Expressions::of(needs, facts);
+    let renew = if xid == XID { "again.xid := pg_current_xact_id();\n    " } else { "" };
+    let values = [
+        ("{schema}", &*quote_identifier(needs.mapping.table.schema())?),
+        ("{table}", &*table),
+        ("{table_literal}", &*escape_literal(&table)),
+        ("{watermark}", &*needs.watermark().to_string()),
+        ("{dead_letter}", &*needs.dead_letters().to_string()),
+        ("{form}", &*escape_literal(&status_form(needs, facts))),
+        ("{id}", &*id),
+        ("{xid}", xid),
+        ("{created_at}", &*created_at),
+        ("{renew}", renew),
+    ];
+    Ok(fill(include_str!("../../sql/status.sql"), &values))
+}
+
+/// What the view says of itself: which version of them the views and functions are, and for which table they are made.
+pub(super) fn status_form(needs: &Needs, facts: &Facts) -> String {
+    let Expressions { id, xid, created_at } = Expressions::of(needs, facts);
+    format!("walpost status {STATUS_VERSION}: {}, id {id}, xid {xid}, created_at {created_at}", needs.mapping.table)
+}
+
+/// The version of `sql/status.sql`: to be raised with every change of it, so that `walpost setup` replaces an older one.
+const STATUS_VERSION: u32 = 1;
+
+/// What names the transaction that wrote a row, if the table has it.
+const XID: &str = "t.xid";
+
+/// What the status reads of a row.
+struct Expressions {
+    id: String,
+    xid: &'static str,
+    created_at: String,
+}
+
+impl Expressions {
+    /// For the table that is there, or that setup makes.
+    fn of(needs: &Needs, facts: &Facts) -> Self {
+        /// The object ids of `timestamptz` and `timestamp`.
+        const MOMENTS: [u32; 2] = [1184, 1114];
+        let columns = &needs.mapping.columns;
+        let quoted = |name: &str| quote_identifier(name).unwrap_or_else(|_| name.to_owned());
+        let created_at = columns.created_at.as_ref().map(|OptionalColumn { name, .. }| name);
+        let has_moment = |name: &String| {
+            facts.table.as_ref().is_none_or(|table| {
+                table.columns.iter().any(|column| column.name == *name && MOMENTS.contains(&column.type_oid))
+            })
+        };
+        let created_at =
+            created_at.filter(|name| has_moment(name)).map(|name| format!("t.{}::timestamptz", quoted(name)));
+        Self {
+            id: quoted(&columns.id),
+            xid: if facts.table.is_none() || facts.has_xid() { XID } else { "NULL::xid8" },
+            created_at: created_at.unwrap_or_else(|| "NULL::timestamptz".to_owned()),
+        }
+    }
 }
 
 /// Creates the publication.

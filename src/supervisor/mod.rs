@@ -18,6 +18,7 @@ mod guard;
 mod health;
 mod origin;
 mod recorder;
+mod status;
 mod term;
 mod verdict;
 

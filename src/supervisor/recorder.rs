@@ -34,6 +34,8 @@ pub(super) struct Recorder<'a> {
     pub(super) source: &'a Source,
     pub(super) stream: &'a StreamIdentity,
     pub(super) wishes: Wishes,
+    /// Whether the table has the columns for the delivery status.
+    pub(super) has_status: bool,
 }
 
 impl Recorder<'_> {
@@ -61,7 +63,7 @@ impl Recorder<'_> {
 
     async fn write(&mut self, mark: Mark, patience: Duration) -> Result<(), RunError> {
         let watermark = Watermark { source: self.source.clone(), stream: self.stream.clone(), mark };
-        let written = timeout(patience, write_watermark(self.sql, self.needs, &watermark)).await;
+        let written = timeout(patience, write_watermark(self.sql, self.needs, &watermark, self.has_status)).await;
         match written.map_err(|_| RunError::WatermarkHeldUp { table: self.needs.watermark() })? {
             Ok(true) => {
                 self.wishes.written(mark);

@@ -11,6 +11,7 @@ use super::{
     guard,
     origin::Origin,
     recorder::Recorder,
+    status::{StatusKeeper, Work, tell_what_is_missing},
 };
 use crate::{
     lsn::Lsn,
@@ -20,7 +21,7 @@ use crate::{
     publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamIdentity, StreamTail},
     relay::{
         Finish, Gaps, Intake, Known, Mark, Mode, Pause, Progress, Relay, Resume, Session, SessionError, Start,
-        StopReason, Watermark, WatermarkError, Wishes, gate,
+        StatusNotes, StopReason, Watermark, WatermarkError, Wishes, gate,
     },
     replication::{Connection, ReplicationStream, StartOptions},
 };
@@ -39,6 +40,7 @@ struct Lead {
     broker: Option<Broker>,
     session: Session,
     wishes: Wishes,
+    notes: Arc<StatusNotes>,
     course: Course,
 }
 
@@ -81,9 +83,13 @@ impl Supervisor {
             () = stop.cancelled() => return Ok(self.unfinished()),
             prepared = self.prepare(was_ready) => prepared,
         };
-        let Lead { sql, mut broker, mut session, wishes, course } = prepared?;
+        let Lead { sql, mut broker, mut session, wishes, notes, course } = prepared?;
         let (source, stream) = (&course.origin.source, &course.stream);
-        let mut recorder = Recorder { sql: &sql, needs: &self.plan.needs, source, stream, wishes };
+        let (stored, has_status) = (wishes.stored(), notes.wants().dead_letters);
+        let mut recorder = Recorder { sql: &sql, needs: &self.plan.needs, source, stream, wishes, has_status };
+        let work = Work::default();
+        let mut status =
+            StatusKeeper { host: sql.host(), plan: &self.plan, origin: &course.origin, stream, notes, stored, work };
         *was_ready = true;
         self.health.enter(Phase::Leading);
         // When Postgres shuts down it ends the sessions for SQL first, and then waits for its walsenders to be done:
@@ -100,6 +106,7 @@ impl Supervisor {
             error = recorder.run() => return Err(error),
             never = cancel_at_end => match never {},
             never = watch_server_end(&sql, &self.progress) => match never {},
+            never = status.run() => match never {},
             error = guard::until_rows_are_left_out(&sql, &self.plan.needs, &self.progress) => return Err(error),
         }
         self.health.enter(Phase::Draining);
@@ -114,6 +121,7 @@ impl Supervisor {
         {
             tracing::warn!(%error, "the last watermark could not be written");
         }
+        status.finish().await;
         let finish = session.leave().await?;
         if stop.is_cancelled() { Ok(finish) } else { Err(RunError::SqlSessionEnded) }
     }
@@ -138,8 +146,8 @@ impl Supervisor {
                 Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
                 Err(error) => return Err(error),
                 Ok((opened, course)) => {
-                    let (session, wishes) = self.session(opened, &course, &broker, found).await?;
-                    return Ok(Lead { sql, broker: Some(broker), session, wishes, course });
+                    let (session, wishes, notes) = self.session(opened, &course, &broker, found).await?;
+                    return Ok(Lead { sql, broker: Some(broker), session, wishes, notes, course });
                 }
             }
         }
@@ -229,7 +237,7 @@ impl Supervisor {
         course: &Course,
         broker: &Broker,
         Found { facts, mode }: Found,
-    ) -> Result<(Session, Wishes), RunError> {
+    ) -> Result<(Session, Wishes, Arc<StatusNotes>), RunError> {
         let Plan { needs, template, stream, window, limits, hold_back, on_poison, .. } = &self.plan;
         let source = &course.origin.source;
         let (end, _) = self.stream_end(broker, mode).await?;
@@ -257,10 +265,13 @@ impl Supervisor {
         let is_ours = |watermark: &&Watermark| watermark.source == *source && watermark.stream == course.stream;
         let mark = facts.watermark.as_ref().filter(is_ours).map_or_else(Mark::default, |watermark| watermark.mark);
         let (gate, wishes) = gate(mark);
+        tell_what_is_missing(&facts, needs);
+        let notes = Arc::new(StatusNotes::new(facts.status()));
         let mut intake = Intake::new(mode, needs.mapping.clone(), facts.base_types, composer, self.progress());
+        intake.take_notes(Arc::clone(&notes));
         intake.link_messages(!broker.inspector().is_replicated().await?);
         let relay = Relay::new(mode, *window, *hold_back, resume, gaps);
-        Ok((Session::new(log, intake, relay, gate, *limits), wishes))
+        Ok((Session::new(log, intake, relay, gate, *limits), wishes, notes))
     }
 
     /// Delivers until `leave` is cancelled. While the broker is away the log stays open.

@@ -66,6 +66,8 @@ async fn three_hundred_mixed_transactions_arrive_once_in_commit_order_and_byte_f
         let parts = [
             "table public.outbox",
             "table public.walpost_watermark",
+            "table public.walpost_dead_letter",
+            "delivery status of public.outbox",
             "publication walpost",
             "stream OUTBOX",
             "slot walpost",

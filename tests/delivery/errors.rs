@@ -134,7 +134,7 @@ async fn on_a_fresh_database_all_that_is_missing_is_told_at_once() {
     let client = connect(&url).await;
     for (sql, code, told) in [
         ("DROP PUBLICATION walpost", "WP0202", "publication \"walpost\" does not exist"),
-        ("DROP TABLE walpost_watermark", "WP0203", "table public.walpost_watermark does not exist"),
+        ("DROP TABLE walpost_watermark CASCADE", "WP0203", "table public.walpost_watermark does not exist"),
         (
             "DELETE FROM walpost_watermark; SELECT pg_drop_replication_slot('errors_fresh')",
             "WP0301",

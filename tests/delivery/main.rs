@@ -24,6 +24,7 @@ mod publication;
 mod refused;
 mod secrets;
 mod shared;
+mod status;
 mod survives;
 mod takeover;
 mod told;

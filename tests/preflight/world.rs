@@ -27,6 +27,8 @@ const CATALOG: &str = "
     UNION ALL SELECT format('publishes %s.%s', schemaname, tablename) FROM pg_publication_tables
     UNION ALL SELECT format('slot %s %s', plugin, temporary) FROM pg_replication_slots
                WHERE database = current_database()
+    UNION ALL SELECT 'status ' || relname FROM pg_class WHERE relname ~ '^walpost_' AND relkind IN ('r', 'v')
+    UNION ALL SELECT 'status ' || proname FROM pg_proc WHERE proname ~ '^walpost_'
     ORDER BY line";
 
 /// The versions that are installed, the newest first.

@@ -1,6 +1,6 @@
 //! Every problem from made-up facts, and none from good ones.
 
-use super::super::WatermarkTable;
+use super::super::{StatusObjects, WatermarkTable};
 use super::*;
 use crate::outbox::{BaseTypes, Mapping, OptionalColumn};
 
@@ -78,6 +78,7 @@ fn good() -> Facts {
             restart: "0/1500".parse().ok(),
         }),
         watermark_table: WatermarkTable { is_there: true, may_use: true },
+        status_objects: StatusObjects::default(),
         watermark: None,
     }
 }

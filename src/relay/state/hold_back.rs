@@ -8,8 +8,14 @@
 use tokio::time::Instant;
 
 use super::{Mode, Relay, Resume, StopReason};
+use crate::position::Place;
 
 impl<R> Relay<R> {
+    /// The place up to which every row is known to be stored.
+    pub fn stored_to(&self) -> Option<Place> {
+        self.last_stored
+    }
+
     /// The stream ends as said, which was asked at `asked`: what was stored for long enough may be confirmed.
     pub fn look(&mut self, end: Resume, asked: Instant) -> Result<(), StopReason> {
         self.stored_up_to(end)?;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::time::sleep;
+use tokio_postgres::Client;
 
 use super::dead::{reason, record};
 use crate::{
@@ -80,6 +81,7 @@ async fn kills_lose_repeat_and_reorder_nothing_with_poison_among_the_events() {
         })
         .await;
         daemon.kill().await;
+        assert_eq!(published_poison(&client).await, 0);
         daemon.start_again();
     }
     stop.store(true, Relaxed);
@@ -102,7 +104,29 @@ async fn kills_lose_repeat_and_reorder_nothing_with_poison_among_the_events() {
     println!("{} events, {dead} of them dead letters", stored.len());
     assert!(dead > 10 && dead < stored.len() / 2, "{dead} of {} are dead letters", stored.len());
     wait::until("the daemon delivers", async || daemon.look().await).await;
+    assert_status(&client, &recorded).await;
     assert_eq!(daemon.terminate().await, 0);
+}
+
+/// How many events are shown published that no message can carry.
+async fn published_poison(client: &Client) -> i64 {
+    let sql = r"SELECT count(*) FROM outbox JOIN walpost_event_status s USING (id)
+                 WHERE s.status = 'published'
+                   AND (aggregate_id LIKE E'%\r%' OR length(aggregate_id) > 16384 OR length(payload::text) > 1048576)";
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+/// What the database says in the end: each event is published or dead, and why.
+async fn assert_status(client: &Client, recorded: &BTreeMap<String, Option<&'static str>>) {
+    let sql = "SELECT count(*) FROM walpost_event_status WHERE status = 'pending'";
+    wait::until("none is pending", async || client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 0).await;
+    let sql = "SELECT s.id::text, d.reason FROM walpost_event_status s LEFT JOIN walpost_dead_letter d ON d.event_id = s.id::text
+                WHERE (s.status = 'dead') = (d.state IS NOT DISTINCT FROM 'dead')";
+    let rows = client.query(sql, &[]).await.unwrap();
+    let told: BTreeMap<String, Option<String>> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let expected: BTreeMap<_, _> =
+        recorded.iter().map(|(id, reason)| (id.clone(), reason.map(str::to_owned))).collect();
+    assert_eq!((rows.len(), told == expected), (recorded.len(), true), "the status or a reason is wrong");
 }
 
 #[tokio::test]
