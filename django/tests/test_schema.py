@@ -21,13 +21,21 @@ SELECT 'table', c.oid::regclass::text, a.attnum::text, a.attname::text, format_t
   FROM pg_class c
   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
   LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
- WHERE c.relkind IN ('r', 'v') AND c.relname IN ('outbox', 'walpost_watermark')
+ WHERE c.relkind IN ('r', 'v') AND (c.relname = 'outbox' OR c.relname LIKE 'walpost%') AND c.relname NOT IN {consume}
 UNION ALL
 SELECT 'index', tablename, indexname, indexdef, '', '', '', ''
-  FROM pg_indexes WHERE tablename IN ('outbox', 'walpost_watermark')
+  FROM pg_indexes WHERE (tablename = 'outbox' OR tablename LIKE 'walpost%') AND tablename NOT IN {consume}
 UNION ALL
 SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', '', '', ''
-  FROM pg_constraint WHERE contype <> 'n' AND conrelid::regclass::text IN ('outbox', 'walpost_watermark')
+  FROM pg_constraint
+ WHERE contype <> 'n' AND (conrelid::regclass::text = 'outbox' OR conrelid::regclass::text LIKE 'walpost%')
+       AND conrelid::regclass::text NOT IN {consume}
+UNION ALL
+SELECT 'view', viewname, definition, obj_description(format('%I.%I', schemaname, viewname)::regclass), '', '', '', ''
+  FROM pg_views WHERE viewname LIKE 'walpost%'
+UNION ALL
+SELECT 'function', oid::regprocedure::text, pg_get_functiondef(oid), '', '', '', '', ''
+  FROM pg_proc WHERE proname LIKE 'walpost%'
 UNION ALL
 SELECT 'trigger', tgrelid::regclass::text, pg_get_triggerdef(oid), '', '', '', '', ''
   FROM pg_trigger WHERE NOT tgisinternal
@@ -38,7 +46,7 @@ SELECT 'publication', p.pubname, to_jsonb(p) - 'oid' - 'pubowner' || jsonb_build
                                    WHERE pubname = p.pubname) t(tables)
  WHERE p.pubname = 'walpost'
 ORDER BY 1, 2, 3, 4
-"""
+""".replace("{consume}", "('walpost_inbox', 'walpost_dead_message')")
 
 
 def catalog(cursor: Any) -> list[tuple[Any, ...]]:
@@ -60,7 +68,7 @@ def test_migrations_make_what_the_relays_setup_makes(
         by_setup.execute("SELECT pg_drop_replication_slot('walpost')")
     connection.ensure_connection()
     found = catalog(connection.connection.cursor())
-    assert {row[0] for row in found} >= {"table", "index", "constraint", "publication"}
+    assert {row[0] for row in found} >= {"table", "index", "constraint", "publication", "view", "function"}
     assert found == expected
 
 

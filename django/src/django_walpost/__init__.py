@@ -8,9 +8,11 @@ from django_walpost.emit import emits, emitting
 from django_walpost.events import Event
 from django_walpost.exceptions import (
     AppendOnly,
+    DeadLettered,
     EventTooLarge,
     InvalidEvent,
     NotInTransaction,
+    NotPublished,
     OutboxError,
     PayloadNotSerializable,
     WrongDatabase,
@@ -19,10 +21,12 @@ from django_walpost.recording import arecord, arecord_many, record, record_many
 
 __all__ = [
     "AppendOnly",
+    "DeadLettered",
     "Event",
     "EventTooLarge",
     "InvalidEvent",
     "NotInTransaction",
+    "NotPublished",
     "OutboxError",
     "PayloadNotSerializable",
     "WrongDatabase",

@@ -59,3 +59,57 @@ def _problems_of(model: Any) -> list[checks.CheckMessage]:
         message = f"outbox_events has unknown changes: {', '.join(sorted(map(str, unknown)))}."
         found.append(checks.Error(message, hint=hint, obj=model, id="walpost.E004"))
     return found
+
+
+@checks.register(checks.Tags.database)
+def check_database(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """W001 to W003: what a database lacks for the relay. It is asked only if ``--database`` names it."""
+    from django_walpost.models import OutboxEvent
+
+    found: list[checks.CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor == "postgresql" and router.allow_migrate_model(alias, OutboxEvent):
+            found.extend(_problems_in(connection))
+    return found
+
+
+def _problems_in(connection: Any) -> list[checks.CheckMessage]:
+    """Return what a database lacks."""
+    table, publication = conf.outbox_table(), conf.config().publication
+    found: list[checks.CheckMessage] = []
+
+    def warn(number: int, message: str, hint: str) -> None:
+        where = f"Database {connection.alias!r}: {message}"
+        found.append(checks.Warning(where, hint=hint, id=f"walpost.W{number:03}"))
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(current_setting('effective_wal_level', true), current_setting('wal_level')), "
+            "to_regclass(%s), to_regclass('walpost_event_status')",
+            [connection.ops.quote_name(table)],
+        )
+        wal_level, outbox, status = cursor.fetchone()
+        if wal_level != "logical":
+            warn(1, f"wal_level is {wal_level}.", "ALTER SYSTEM SET wal_level = logical; and restart Postgres.")
+        if outbox is None or status is None:
+            missing = f"the table {table}" if outbox is None else "the delivery status"
+            warn(2, f"{missing} is missing.", f"manage.py migrate django_walpost --database {connection.alias}")
+            return found
+        if publication is not None:
+            cursor.execute(
+                "SELECT p.pubinsert, EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = p.pubname "
+                "AND format('%%I.%%I', t.schemaname, t.tablename)::regclass = to_regclass(%s)) "
+                "FROM pg_publication p WHERE p.pubname = %s",
+                [connection.ops.quote_name(table), publication],
+            )
+            row = cursor.fetchone()
+            if row != (True, True):
+                state = "is missing" if row is None else "does not send the inserts into the outbox"
+                hint = 'Run `walpost setup`, or set WALPOST["PUBLICATION"] to None if somebody else makes it.'
+                warn(3, f"the publication {publication} {state}.", hint)
+    return found
+
+
+#: All checks, for ``manage.py outbox_check``.
+ALL = (check_settings, check_alias, check_mixins, check_database)

@@ -32,5 +32,13 @@ class EventTooLarge(InvalidEvent):
     """The payload or the headers have more bytes than the broker takes."""
 
 
+class NotPublished(OutboxError, TimeoutError):
+    """An event did not reach the stream in time."""
+
+
+class DeadLettered(OutboxError):
+    """An event will not reach the stream: no message can carry it."""
+
+
 class AppendOnly(OutboxError):
     """A recorded event was to be changed. The change would never reach the stream."""

@@ -13,10 +13,13 @@ from django_walpost.events import Event, checked_headers, checked_name, names_of
 from django_walpost.exceptions import AppendOnly, NotInTransaction, WrongDatabase
 from django_walpost.ids import uuid7
 from django_walpost.insertion import insert
+from django_walpost.status import PendingFrom, Status, dead_ids, has_status, status_of_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
+
+    from typing_extensions import Self
 
     from django_walpost.events import Aggregate, Headers, Payload
     from django_walpost.models import AbstractOutboxEvent
@@ -25,7 +28,27 @@ _E = TypeVar("_E", bound="AbstractOutboxEvent")
 
 
 class OutboxQuerySet(models.QuerySet[_E]):
-    """Recorded events. They can be read and deleted, never changed."""
+    """Recorded events. They can be read and deleted, never changed.
+
+    Their delivery status is worked out by the database from the relay's watermark: pending rows are found by an index,
+    dead ones by the dead letters; ``published`` is told row by row, so narrow it down first.
+    """
+
+    def pending(self) -> Self:
+        """Return the events that are not in the stream yet."""
+        return self.filter(has_status(Status.PENDING), xid__gte=PendingFrom())
+
+    def published(self) -> Self:
+        """Return the events that the stream holds."""
+        return self.filter(has_status(Status.PUBLISHED))
+
+    def dead(self) -> Self:
+        """Return the events that no message can carry, until they are retried."""
+        return self.filter(pk__in=dead_ids().using(self.db))
+
+    def with_status(self) -> Self:
+        """Tell the status of each event in the same query; ``event.status`` asks no more then."""
+        return self.annotate(delivery_status=status_of_row())
 
     def update(self, **_: Any) -> NoReturn:
         """Refuse: the relay reads inserts, so a change would never reach the stream."""
@@ -42,6 +65,26 @@ class OutboxManager(models.Manager[_E]):
     def get_queryset(self) -> OutboxQuerySet[_E]:
         """Return all events that are still in the table."""
         return OutboxQuerySet(self.model, using=self._db)
+
+    def using(self, alias: str | None) -> OutboxQuerySet[_E]:
+        """Return all events of another database."""
+        return self.get_queryset().using(alias)
+
+    def pending(self) -> OutboxQuerySet[_E]:
+        """Return the events that are not in the stream yet."""
+        return self.get_queryset().pending()
+
+    def published(self) -> OutboxQuerySet[_E]:
+        """Return the events that the stream holds."""
+        return self.get_queryset().published()
+
+    def dead(self) -> OutboxQuerySet[_E]:
+        """Return the events that no message can carry, until they are retried."""
+        return self.get_queryset().dead()
+
+    def with_status(self) -> OutboxQuerySet[_E]:
+        """Tell the status of each event in the same query."""
+        return self.get_queryset().with_status()
 
     def record(  # noqa: PLR0913 - an event has so many parts
         self,

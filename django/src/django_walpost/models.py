@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from asgiref.sync import sync_to_async
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models
+from django.db import connections, models, router
 
 from django_walpost.conf import outbox_table
 from django_walpost.encoding import json_bytes
@@ -23,8 +24,12 @@ from django_walpost.fields import (
 from django_walpost.ids import uuid7
 from django_walpost.managers import OutboxManager
 from django_walpost.mixins import OutboxMixin
+from django_walpost.status import DeadLetter, EventStatus, Lag, Status, call, status_of, wait_published
 
-__all__ = ["AbstractOutboxEvent", "OutboxEvent", "OutboxMixin"]
+if TYPE_CHECKING:
+    from uuid import UUID
+
+__all__ = ["AbstractOutboxEvent", "DeadLetter", "EventStatus", "Lag", "OutboxEvent", "OutboxMixin", "Status"]
 
 
 class AbstractOutboxEvent(models.Model):
@@ -96,9 +101,55 @@ class AbstractOutboxEvent(models.Model):
 class OutboxEvent(AbstractOutboxEvent):
     """An event in the outbox table that migrations make exactly as ``walpost setup`` does."""
 
+    delivery_status: str | None
+
     objects: ClassVar[OutboxManager[OutboxEvent]] = OutboxManager()  # type: ignore[assignment]
 
     class Meta:
         db_table = outbox_table()
         get_latest_by = "id"
         verbose_name = "outbox event"
+
+    @property
+    def status(self) -> Status | None:
+        """Where the event is, now; None if the table has no such row."""
+        if "delivery_status" in self.__dict__:
+            return None if self.delivery_status is None else Status(self.delivery_status)
+        return status_of(self.id, self._using())
+
+    def wait_published(self, timeout: float = 30) -> None:
+        """Wait until the stream holds the event. Call it after the ``atomic`` block that recorded it.
+
+        The relay wakes it up, on the connection of this thread; nothing is asked again and again. It takes as long as
+        the relay takes to move its watermark, which is seconds.
+
+        Raises:
+            NotPublished: not in so many seconds.
+            DeadLettered: it never will be.
+
+        """
+        wait_published(self.id, self._using(), timeout)
+
+    async def await_published(self, timeout: float = 30) -> None:
+        """Wait until the stream holds the event, in a thread and on a connection of its own."""
+        await sync_to_async(_wait_in_thread, thread_sensitive=False)(self.id, self._using(), timeout)
+
+    def retry(self) -> bool:
+        """Have the relay try a dead letter again; false if it is none, or its row is gone."""
+        return bool(call("walpost_retry", self.id, self._using()))
+
+    def discard(self) -> bool:
+        """Give a dead letter up; false if it is none that nobody has decided about."""
+        return bool(call("walpost_discard", self.id, self._using()))
+
+    def _using(self) -> str:
+        """Return the database of the event."""
+        return self._state.db or router.db_for_write(type(self), instance=self)
+
+
+def _wait_in_thread(event_id: UUID, using: str, timeout: float) -> None:
+    """Wait, and leave no connection behind."""
+    try:
+        wait_published(event_id, using, timeout)
+    finally:
+        connections[using].close()

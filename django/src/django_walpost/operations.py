@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import router
 from django.db.migrations.operations.base import Operation
 
-from django_walpost.sql_files import filled, qualified, quoted
+from django_walpost.sql_files import filled, literal, qualified, quoted, schema_of
 
 if TYPE_CHECKING:
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -98,6 +98,64 @@ class CreateWatermarkTable(WalpostOperation):
     def removal(self, connection: Any) -> str:
         """Return the SQL that drops the table."""
         return f"DROP TABLE {qualified(connection, self.table)}"
+
+
+class CreateDeadLetterTable(WalpostOperation):
+    """Create the table in which the relay keeps the events that no message can carry."""
+
+    table = "walpost_dead_letter"
+
+    def describe(self) -> str:
+        """Return what the operation does."""
+        return f"Create dead letter table {self.table}"
+
+    def creation(self, connection: Any) -> str:
+        """Return the SQL of ``sql/dead_letter.sql``."""
+        return filled("dead_letter", dead_letter=qualified(connection, self.table))
+
+    def removal(self, connection: Any) -> str:
+        """Return the SQL that drops the table."""
+        return f"DROP TABLE {qualified(connection, self.table)}"
+
+
+class CreateStatus(WalpostOperation):
+    """Create the views and functions that tell the delivery status of the rows of one table."""
+
+    #: The version of ``sql/status.sql``, as ``walpost setup`` has it.
+    version = 1
+
+    def __init__(self, table: str) -> None:
+        self.table = table
+
+    def describe(self) -> str:
+        """Return what the operation does."""
+        return f"Create delivery status of {self.table}"
+
+    def creation(self, connection: Any) -> str:
+        """Return the SQL of ``sql/status.sql``, for a table with the columns of the contract."""
+        table = qualified(connection, self.table)
+        form = f'walpost status {self.version}: {table}, id "id", xid t.xid, created_at t."created_at"::timestamptz'
+        return filled(
+            "status",
+            schema=quoted(schema_of(connection)),
+            table=table,
+            table_literal=literal(table),
+            watermark=qualified(connection, CreateWatermarkTable.table),
+            dead_letter=qualified(connection, CreateDeadLetterTable.table),
+            form=literal(form),
+            id='"id"',
+            xid="t.xid",
+            created_at='t."created_at"::timestamptz',
+            renew="again.xid := pg_current_xact_id();\n    ",
+        )
+
+    def removal(self, connection: Any) -> str:
+        """Return the SQL that drops them."""
+        schema = quoted(schema_of(connection))
+        functions = ("discard(text)", "retry(text)", "status(text)", "pending_from()")
+        views = ("lag", "event_status")
+        drops = [f"DROP FUNCTION {schema}.walpost_{name}" for name in functions]
+        return ";".join(drops + [f"DROP VIEW {schema}.walpost_{name}" for name in views])
 
 
 class CreatePublication(WalpostOperation):

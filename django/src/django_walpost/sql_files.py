@@ -24,6 +24,18 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(value: str) -> str:
+    """Return a text as a literal of SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def schema_of(connection: BaseDatabaseWrapper) -> str:
+    """Return the schema that tables are made in."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        return str(cursor.fetchone()[0])
+
+
 def qualified(connection: BaseDatabaseWrapper, table: str) -> str:
     """Return a table's name with the schema that it is made in, as Postgres writes it."""
     with connection.cursor() as cursor:
