@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -99,7 +100,8 @@ class Shell:
             ["ps", "-o", "pid=", "-s", str(self._child.pid)], capture_output=True, text=True, check=False
         )
         for pid in found.stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself meanwhile
+                os.kill(int(pid), signal.SIGKILL)
         self._child.wait()
         for stream in (self._child.stdin, self._child.stdout):
             if stream is not None:

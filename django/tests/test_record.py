@@ -82,6 +82,14 @@ def test_many_events_keep_their_order_and_values() -> None:
     assert record_many([]) == []
 
 
+def test_a_great_many_events_go_in_several_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_walpost.insertion._DOCUMENT_CHARACTERS", 300)
+    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
+        events = record_many([Event("E", ("a", n), "x" * 100) for n in range(5)])
+    assert sum("INSERT INTO" in query["sql"] for query in queries) == 5
+    assert list(OutboxEvent.objects.order_by("id")) == events
+
+
 def test_the_id_can_be_given() -> None:
     given = uuid.uuid4()
     with transaction.atomic():

@@ -7,6 +7,7 @@ has to look at each of them; the payloads are JSON text already.
 from __future__ import annotations
 
 import json
+from functools import cache
 from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,7 +38,7 @@ SELECT created_at, xid FROM stored LIMIT 1"""
 def insert(rows: list[_E], table: str, alias: str) -> None:
     """Store rows that are built, and tell them what the database has added."""
     connection = connections[alias]
-    statement = _INSERT.format(table=connection.ops.quote_name(table).replace("%", "%%"))
+    statement = _statement(connection.ops.quote_name(table))
     for document in _documents(rows):
         with connection.cursor() as cursor:
             cursor.execute(statement, [document])
@@ -45,6 +46,12 @@ def insert(rows: list[_E], table: str, alias: str) -> None:
     for row in rows:
         row.created_at, row.xid = created_at, int(xid)
         row._state.adding, row._state.db = False, alias
+
+
+@cache
+def _statement(table: str) -> str:
+    """Return the INSERT into a table."""
+    return _INSERT.format(table=table.replace("%", "%%"))
 
 
 def _documents(rows: list[_E]) -> Iterator[str]:

@@ -123,14 +123,12 @@ class OutboxManager(models.Manager[_E]):
             InvalidEvent: no message can carry it.
 
         """
-        aggregate_type, aggregate_id = names_of(event.aggregate)
-        row = self.model(
-            id=event.id or uuid7(),
-            event_type=checked_name("event type", event.event_type),
-            aggregate_type=aggregate_type,
-            aggregate_id=aggregate_id,
-            headers=checked_headers({**current_headers(), **(event.headers or {})}),
-            payload=event.payload,
+        row = self.model.from_values(
+            event.id or uuid7(),
+            *names_of(event.aggregate),
+            checked_name("event type", event.event_type),
+            event.payload,
+            checked_headers({**current_headers(), **(event.headers or {})}),
         )
         row.encode_payload()
         return row

@@ -29,7 +29,13 @@ from django_walpost.status import DeadLetter, EventStatus, Lag, Status, call, st
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from typing_extensions import Self
+
 __all__ = ["AbstractOutboxEvent", "DeadLetter", "EventStatus", "Lag", "OutboxEvent", "OutboxMixin", "Status"]
+
+
+#: The columns that are written; the database adds the others.
+WRITTEN = ("id", "aggregate_type", "aggregate_id", "event_type", "payload", "headers")
 
 
 class AbstractOutboxEvent(models.Model):
@@ -60,10 +66,15 @@ class AbstractOutboxEvent(models.Model):
     @classmethod
     @cache
     def has_plain_columns(cls) -> bool:
-        """Tell whether the table has the columns of the contract and no others."""
-        columns = {field.attname for field in cls._meta.concrete_fields}
-        contract = {field.attname for field in AbstractOutboxEvent._meta.local_concrete_fields}
+        """Tell whether the table has the columns of the contract, in their order, and no others."""
+        columns = [field.attname for field in cls._meta.concrete_fields]
+        contract = [field.attname for field in AbstractOutboxEvent._meta.local_concrete_fields]
         return columns == contract and isinstance(cls._meta.get_field("payload"), PayloadField)
+
+    @classmethod
+    def from_values(cls, *values: Any) -> Self:
+        """Return a row of the values of :data:`WRITTEN`; by place where that is possible, which is much faster."""
+        return cls(*values) if cls.has_plain_columns() else cls(**dict(zip(WRITTEN, values, strict=True)))
 
     def encode_payload(self) -> None:
         """Encode the payload now: later changes of the value are not recorded, and errors come here.
