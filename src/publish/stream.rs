@@ -79,6 +79,14 @@ pub struct StreamIdentity {
     pub created_ns: i64,
 }
 
+impl StreamIdentity {
+    /// Whether the other one has its name and was made at another time: deleted and made anew, or the broker has forgotten
+    /// when it made it (nats-server 2.10 does, over a kill, a change of the stream's settings, and another kill).
+    pub fn is_again(&self, other: &Self) -> bool {
+        self.name == other.name && self.created_ns != other.created_ns
+    }
+}
+
 /// The end of the stream, and what stands behind our last message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamTail {

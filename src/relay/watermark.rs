@@ -29,6 +29,14 @@ pub struct Stored {
     pub sequence: u64,
 }
 
+impl Stored {
+    /// Whether a stream that ends so holds this event, to judge by its last one. A stream that was made anew does not: it
+    /// counts from 1.
+    pub fn is_reached_by(&self, end: &StreamEnd) -> bool {
+        matches!(end, StreamEnd::At { sequence, position } if *sequence >= self.sequence && position.place >= self.place)
+    }
+}
+
 /// What is written down, without whose it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -79,9 +87,9 @@ impl Watermark {
         }
     }
 
-    /// Whether the stream is the one that was written. A stream of another name is somebody's choice.
-    pub fn check_stream(&self, stream: &StreamIdentity) -> Result<(), WatermarkError> {
-        if self.stream.name == stream.name && self.stream.created_ns != stream.created_ns {
+    /// Whether the stream is the one that was written, when it ends so. A stream of another name is somebody's choice.
+    pub fn check_stream(&self, stream: &StreamIdentity, end: &StreamEnd) -> Result<(), WatermarkError> {
+        if self.stream.is_again(stream) && !self.mark.confirmed.event.is_some_and(|event| event.is_reached_by(end)) {
             return Err(WatermarkError::StreamRecreated { stream: stream.name.clone() });
         }
         Ok(())
@@ -89,7 +97,7 @@ impl Watermark {
 
     /// Where the stream ends, as far as both together know, for a stream whose order is ours.
     pub fn end_of(&self, stream: &StreamIdentity, end: StreamEnd) -> Result<StreamEnd, WatermarkError> {
-        if self.stream == *stream { self.known_end(end) } else { Ok(end) }
+        if self.stream.name == stream.name { self.known_end(end) } else { Ok(end) }
     }
 
     fn known_end(&self, end: StreamEnd) -> Result<StreamEnd, WatermarkError> {
@@ -250,10 +258,14 @@ mod tests {
     #[test]
     fn a_stream_that_is_another_is_told_from_one_that_was_made_anew() {
         let other = StreamIdentity { name: "OTHER".into(), created_ns: 6 };
-        assert_eq!(watermark().check_stream(&other), Ok(()));
+        assert_eq!(watermark().check_stream(&other, &StreamEnd::Empty), Ok(()));
         assert_eq!(watermark().end_of(&other, StreamEnd::Empty), Ok(StreamEnd::Empty));
         let anew = StreamIdentity { created_ns: 6, ..stream() };
-        assert!(matches!(watermark().check_stream(&anew), Err(WatermarkError::StreamRecreated { .. })));
+        for end in [StreamEnd::Empty, StreamEnd::Removed { sequence: 9 }, at(8, 90), at(9, 89)] {
+            let outcome = watermark().check_stream(&anew, &end);
+            assert!(matches!(outcome, Err(WatermarkError::StreamRecreated { .. })), "{end:?}");
+        }
+        assert_eq!(watermark().check_stream(&anew, &at(9, 90)), Ok(()), "some servers forget when they made it");
     }
 
     #[test]

@@ -219,7 +219,8 @@ impl Supervisor {
             return Ok(end);
         };
         let confirmed = facts.slot.as_ref().and_then(|slot| slot.confirmed_flush).unwrap_or_default();
-        let admitted = watermark.check_slot(source, history, confirmed).and_then(|()| watermark.check_stream(stream));
+        let admitted =
+            watermark.check_slot(source, history, confirmed).and_then(|()| watermark.check_stream(stream, &end));
         let end = admitted.and_then(|()| if *mode == Mode::Chain { watermark.end_of(stream, end) } else { Ok(end) });
         end.map_err(|error| self.refusal(error))
     }
@@ -286,7 +287,8 @@ impl Supervisor {
             let error = match session.run(present, leave).await {
                 Ok(Pause::Stop) => return Ok(()),
                 Ok(Pause::Look) => {
-                    session.look(self.resume_point(present, course)).await?;
+                    let known = known_to(session);
+                    session.look(self.resume_point(present, course, known)).await?;
                     continue;
                 }
                 Err(error) if error.is_mended_by_another_broker() => error,
@@ -327,7 +329,7 @@ impl Supervisor {
             return Err(RunError::NotReady(problems.into_iter().map(Problem::Stream).collect()));
         }
         let sizes = broker.size_limits().await?;
-        let end = self.end_again(&broker, course).await?;
+        let end = self.end_again(&broker, course, known).await?;
         let resume = course.origin.continue_after(&end, self.plan.on_orphans)?.resume;
         let gaps = self.gaps(&broker, course, &end, known).await?;
         let is_linked = !broker.inspector().is_replicated().await?;
@@ -335,18 +337,17 @@ impl Supervisor {
     }
 
     /// Where the stream ends, for a log that is being read.
-    async fn resume_point(&self, broker: &Broker, course: &Course) -> Result<Resume, RunError> {
-        let end = self.end_again(broker, course).await?;
+    async fn resume_point(&self, broker: &Broker, course: &Course, known: Known) -> Result<Resume, RunError> {
+        let end = self.end_again(broker, course, known).await?;
         Ok(course.origin.continue_after(&end, self.plan.on_orphans)?.resume)
     }
 
-    async fn end_again(&self, broker: &Broker, course: &Course) -> Result<StreamEnd, RunError> {
+    async fn end_again(&self, broker: &Broker, course: &Course, known: Known) -> Result<StreamEnd, RunError> {
         let (end, stream) = self.stream_end(broker, course.mode).await?;
-        if stream == course.stream {
-            Ok(end)
-        } else {
-            Err(self.refusal(WatermarkError::StreamRecreated { stream: stream.name }))
+        if stream == course.stream || known.stored.is_some_and(|stored| stored.is_reached_by(&end)) {
+            return Ok(end);
         }
+        Err(self.refusal(WatermarkError::StreamRecreated { stream: stream.name }))
     }
 
     /// Where the stream ends, and which one it is. The end of a shared stream says nothing about what it holds of ours.

@@ -1,6 +1,7 @@
 //! A slot or a stream that is not as walpost left it is refused, with a way out; what only looks so is not.
 
 use async_nats::jetstream::{self, Context};
+use walpost::sandbox::servers::{NatsBinary, NatsOptions, Places, PrivateNats};
 
 use crate::{
     daemon::Daemon,
@@ -118,6 +119,39 @@ async fn a_stream_that_is_made_anew_while_walpost_runs_ends_it() {
     assert_eq!(daemon.ended().await, 1);
     assert!(daemon.log().contains("was deleted and made anew"), "{}", daemon.log());
     assert_eq!(stage.reader.last_sequence().await, 0, "nothing may be stored in it");
+}
+
+#[tokio::test]
+async fn a_stream_that_says_another_time_of_creation_and_holds_the_last_event_is_the_same_one() {
+    let stage = stopped().await;
+    stage.commit("UPDATE walpost_watermark SET stream_created = stream_created - 1").await;
+    let daemon = stage.settings.lead().await;
+    stage.commit(EVENTS).await;
+    stage.assert_all_arrived().await;
+    assert_eq!(daemon.terminate().await, 0);
+}
+
+/// nats-server 2.10 writes the time of its start as that of the creation, when a stream's settings change.
+#[tokio::test]
+async fn a_broker_that_forgets_when_it_made_the_stream_is_gone_on_with() {
+    for binary in NatsBinary::all_installed(&Places::from_environment()) {
+        let broker = PrivateNats::start(NatsOptions::default().binary(binary)).await.unwrap();
+        let mut stage = Stage::between(own_postgres(&[]).await, broker, |settings| settings).await;
+        let daemon = stage.settings.lead().await;
+        for round in 1..=2 {
+            stage.commit(EVENTS).await;
+            stage.until_stored(3 * round).await;
+            stage.broker.kill().await.unwrap();
+            stage.broker.restart().await.unwrap();
+            daemon.until_phase("leading").await;
+            stage.reader.update(|config| config.max_messages += 1000).await;
+        }
+        stage.commit(EVENTS).await;
+        stage.assert_all_arrived().await;
+        assert_eq!(daemon.terminate().await, 0);
+        let daemon = stage.settings.lead().await;
+        assert_eq!(daemon.terminate().await, 0);
+    }
 }
 
 #[tokio::test]

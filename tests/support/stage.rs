@@ -30,7 +30,15 @@ pub(crate) struct Stage {
 impl Stage {
     /// On a Postgres of one's own, with a new broker. Nothing is running yet.
     pub(crate) async fn set(postgres: PrivatePostgres, change: impl FnOnce(Settings) -> Settings) -> Self {
-        let broker = nats().await;
+        Self::between(postgres, nats().await, change).await
+    }
+
+    /// Between two servers of one's own.
+    pub(crate) async fn between(
+        postgres: PrivatePostgres,
+        broker: PrivateNats,
+        change: impl FnOnce(Settings) -> Settings,
+    ) -> Self {
         let settings = change(Settings::new(&postgres.url(), &broker.url()));
         settings.set_up().await;
         let client = connect(&postgres.url()).await;

@@ -1,6 +1,7 @@
 //! One run from its seed to its verdict.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -133,9 +134,11 @@ impl Order {
         let evidence = Evidence { table: truth.rows, stream, journal, misbehaviour };
         let violations = evidence.judge();
         println!("{}", arena.figures);
-        for (number, violation) in violations.iter().enumerate() {
-            let of_kind = violations[..number].iter().filter(|other| other.kind == violation.kind).count();
-            if of_kind < SHOWN {
+        let mut shown: BTreeMap<Kind, usize> = BTreeMap::new();
+        for violation in &violations {
+            let of_kind = shown.entry(violation.kind).or_default();
+            *of_kind += 1;
+            if *of_kind <= SHOWN {
                 println!("  {violation:.1000}");
             }
         }
