@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from io import StringIO
 from typing import Any
 
@@ -113,6 +114,13 @@ def test_the_command_lists_consumers_and_knows_no_others(monkeypatch: pytest.Mon
     monkeypatch.setattr("django_walpost.consume.management.commands.outbox_consume.consumers", {})
     with pytest.raises(CommandError, match="none: write some in a module `consumers`"):
         call_command("outbox_consume")
+
+
+@pytest.mark.django_db
+def test_without_nats_py_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "django_walpost.consume.worker", None)
+    with pytest.raises(CommandError, match=r"pip install django-walpost\[consume\]"):
+        call_command("outbox_consume", "billing")
 
 
 @pytest.mark.django_db(transaction=True)
