@@ -32,14 +32,23 @@ def nats_server() -> Iterator[servers.Nats]:
 
 
 @pytest.fixture
-def relay(transactional_db: None, postgres: servers.Postgres, nats_server: servers.Nats) -> Iterator[servers.Relay]:
+def relay_user() -> str:
+    """The role of the relay."""
+    return "postgres"
+
+
+@pytest.fixture
+def relay(
+    transactional_db: None, postgres: servers.Postgres, nats_server: servers.Nats, relay_user: str
+) -> Iterator[servers.Relay]:
     """The relay on the test database. Afterwards its slot goes, which would hold the database."""
+    database = connection.settings_dict["NAME"]
     with servers.private_folder() as folder:
-        relay = servers.Relay(folder, postgres, connection.settings_dict["NAME"], nats_server)
+        relay = servers.Relay(folder, postgres.url(database, relay_user), nats_server)
         yield relay
         relay.stop()
         sys.stderr.write(relay.process.said())  # pytest shows it with a test that failed
-        with postgres.connect(connection.settings_dict["NAME"]) as server:
+        with postgres.connect(database) as server:
             server.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
             server.execute("TRUNCATE walpost_watermark")
 

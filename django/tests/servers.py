@@ -148,9 +148,9 @@ class Postgres:
         """Return a connection that commits by itself."""
         return psycopg.connect(self.url(database), autocommit=True)
 
-    def url(self, database: str) -> str:
+    def url(self, database: str, user: str = "postgres") -> str:
         """Return where a database is."""
-        return f"postgres://postgres@127.0.0.1:{self.port}/{database}"
+        return f"postgres://{user}@127.0.0.1:{self.port}/{database}"
 
     def stop(self) -> None:
         """Shut it down fast."""
@@ -195,10 +195,10 @@ class Nats:
 class Relay:
     """The relay itself, between a database and a nats-server. What is missing but the table, it sets up."""
 
-    def __init__(self, folder: Path, postgres: Postgres, database: str, nats: Nats) -> None:
+    def __init__(self, folder: Path, url: str, nats: Nats) -> None:
         self.folder = folder
         self.environment = {
-            "WALPOST_POSTGRES_URL": postgres.url(database),
+            "WALPOST_POSTGRES_URL": url,
             "WALPOST_NATS_URL": nats.url,
             "WALPOST_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
         }

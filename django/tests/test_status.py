@@ -196,3 +196,29 @@ def test_the_real_relay_tells_what_it_has_delivered(relay: servers.Relay, settin
     servers.eventually(lambda: DeadLetter.objects.filter(state="dead").exists(), "the letter to be dead again")
     assert large.discard()
     assert Lag.objects.get().dead == 0
+
+
+@pytest.fixture
+def least_rights(transactional_db: None) -> Iterator[str]:
+    """A role for the relay, with the rights that `django/README.md` names and no others."""
+    readme = (servers.ROOT / "django" / "README.md").read_text()
+    grants = [line for line in readme.splitlines() if line.startswith("GRANT ")]
+    assert len(grants) == 2
+    execute("CREATE ROLE walpost LOGIN REPLICATION")
+    for grant in grants:
+        execute(grant)
+    yield "walpost"
+    execute("DROP OWNED BY walpost")
+    execute("DROP ROLE walpost")
+
+
+@pytest.mark.processes
+class TestWithLeastRights:
+    @pytest.fixture
+    def relay_user(self, least_rights: str) -> str:
+        return least_rights
+
+    def test_a_relay_with_a_role_of_its_own_delivers_and_tells(self, relay: servers.Relay) -> None:
+        event = recorded()
+        event.wait_published(timeout=servers.WITHIN_SECONDS)
+        assert event.status is Status.PUBLISHED
