@@ -25,10 +25,15 @@ use walpost::{
 const NOTICE: &str = "<!-- Rendered by tests/reference.rs. Change the program, not this page. -->\n";
 
 /// The commands in the order of the page, each with the file in `tests/cli/help/` that holds its help.
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 12] = [
     ("walpost", "walpost"),
     ("walpost run", "run"),
     ("walpost setup", "setup"),
+    ("walpost dlq", "dlq"),
+    ("walpost dlq list", "dlq-list"),
+    ("walpost dlq show", "dlq-show"),
+    ("walpost dlq retry", "dlq-retry"),
+    ("walpost dlq discard", "dlq-discard"),
     ("walpost sandbox", "sandbox"),
     ("walpost config", "config"),
     ("walpost config show", "config-show"),

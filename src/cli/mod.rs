@@ -6,6 +6,7 @@
 
 mod config;
 mod console;
+mod dlq;
 mod exit;
 mod failure;
 mod global;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 pub use self::{
     config::{ConfigArgs, ConfigCommand, OutputFormat, ShowArgs},
     console::Console,
+    dlq::{DecideArgs, DlqArgs, DlqCommand, LetterArgs, ListArgs},
     exit::Exit,
     failure::Failure,
     global::GlobalArgs,
@@ -53,6 +55,8 @@ pub enum Command {
     Run(RunArgs),
     /// Create what is missing in Postgres and in NATS.
     Setup(SetupArgs),
+    /// Show dead letters, publish their events again, or give them up.
+    Dlq(DlqArgs),
     /// Try walpost with a Postgres and a NATS of its own.
     Sandbox(SandboxArgs),
     /// Show or check the configuration.
@@ -92,6 +96,11 @@ fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Con
             let loaded = load()?;
             let _log = start_log(&loaded.config, console)?;
             setup::run(args, &loaded.config, console)
+        }
+        Command::Dlq(args) => {
+            let loaded = load()?;
+            let _log = start_log(&loaded.config, console)?;
+            dlq::run(args, &loaded.config, console)
         }
         Command::Sandbox(args) => sandbox::run(args, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),

@@ -13,6 +13,7 @@
 //! The queries work from version 14 on and on managed servers: they read catalogs that every role may read, and never
 //! name a column that only newer servers have.
 
+mod dead_letters;
 mod explain;
 mod facts;
 mod judge;
@@ -21,6 +22,7 @@ mod snapshot;
 mod status;
 mod watermark;
 
+pub use dead_letters::{DeadLetter, Decision, Wanted, decide, list_dead_letters};
 pub use explain::explain;
 pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, server_end, slot_reader};
 pub use judge::problems;

@@ -170,7 +170,7 @@ impl Halt {
                 let way_through = way_through.map(|way| format!("to let it through, {way}; ")).unwrap_or_default();
                 Some(format!(
                     "{way_through}to go on without it, set delivery.on_poison = \"dead-letter\": a record of it takes \
-                     its place in the stream, and its row can be mended and inserted again under a new id"
+                     its place in the stream, and its row can be mended and sent again"
                 ))
             }
             Self::NoRoom { .. } => Some(format!(

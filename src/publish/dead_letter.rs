@@ -21,8 +21,10 @@ use crate::outbox::{Identity, check_value};
 /// The header that tells a dead letter from an event; its value is the reason's code.
 const DEAD_LETTER: HeaderName = HeaderName::from_static("Walpost-Dead-Letter");
 
-/// What stands before the position in the id of a dead letter whose row has none to use. No application knows the
-/// position of a row before it is committed, so no row has such an id.
+/// What stands at the beginning of a dead letter's message id, before the event's id and its place, or before its position
+/// if it has no id to use. Not the event's id alone: a broker that has seen an id takes no other message of it for a while, and
+/// the event may be sent again, and may be a dead letter again. No application knows the place of a row before it is
+/// committed, so no row has such an id.
 const ID_PREFIX: &str = "dead-letter:";
 
 /// How large a dead letter may be, headers included: small beside any `max_payload` that somebody would choose.
@@ -76,8 +78,10 @@ impl MessageBuilder {
         let position = self.position(chain.place);
         let payload = Bytes::from(body(row, row_bytes, poison, position.as_str()));
         let mut headers = HeaderMap::new();
+        let id = row.id.as_deref().filter(|id| sendable(Some(id), MAX_ID_BYTES).is_some());
+        let id = id.map(|id| format!("{ID_PREFIX}{id}:{}", chain.place));
         let own_id = || own(&[ID_PREFIX, position.as_str()].concat());
-        headers.insert(MSG_ID, sendable(row.id.as_deref(), MAX_ID_BYTES).unwrap_or_else(own_id));
+        headers.insert(MSG_ID, id.and_then(|id| HeaderValue::from_str(&id).ok()).unwrap_or_else(own_id));
         headers.insert(EXPECTED_STREAM, self.stream.clone());
         self.add_chain(chain, &mut headers);
         headers.insert(DEAD_LETTER, own(poison.reason.code()));
@@ -94,6 +98,12 @@ impl MessageBuilder {
         }
         Message { subject: Subject::from(subject), headers, payload }
     }
+}
+
+/// The event's id in the message id of an event or a dead letter; a dead letter of an event without a usable one has more than an id.
+pub fn event_id(message_id: &str) -> &str {
+    let Some(dead) = message_id.strip_prefix(ID_PREFIX) else { return message_id };
+    dead.rsplitn(3, ':').nth(2).unwrap_or(dead)
 }
 
 /// A value that we made.
@@ -171,6 +181,18 @@ mod tests {
                 // Five of the control characters have a shorter form than is reckoned with.
                 prop_assert!(written(begun) + 6 > max_bytes || next.is_control() || begun.contains(char::is_control));
             }
+        }
+    }
+
+    #[test]
+    fn the_events_id_is_read_out_of_the_id_of_its_record() {
+        for (id, event) in [
+            ("a", "a"),
+            ("dead-letter:a:0/1:2", "a"),
+            ("dead-letter:a:b:c:0/1:2", "a:b:c"),
+            ("dead-letter:1:7:3:walpost:1/2B:4", "1:7:3:walpost"),
+        ] {
+            assert_eq!(event_id(id), event, "{id}");
         }
     }
 

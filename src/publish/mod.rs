@@ -15,7 +15,7 @@ mod stream;
 
 pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles};
 pub use compose::{CameTo, Composed, Composer, EventName, Halt};
-pub use dead_letter::MAX_DEAD_LETTER_BYTES;
+pub use dead_letter::{MAX_DEAD_LETTER_BYTES, event_id};
 pub use letter::Letter;
 pub use message::{Built, Chain, Message, MessageBuilder, MessageError, MessageId, SizeLimits};
 pub use outcome::Outcome;

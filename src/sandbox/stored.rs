@@ -13,6 +13,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::error::SandboxError;
+use crate::publish::event_id;
 
 /// The stream that `walpost setup` makes unless told otherwise.
 pub(super) const STREAM: &str = "OUTBOX";
@@ -89,7 +90,7 @@ impl Stored {
         Ok(Self {
             sequence: info.stream_sequence,
             behind: info.pending,
-            id: header("Nats-Msg-Id").and_then(|id| id.parse().ok()),
+            id: header("Nats-Msg-Id").and_then(|id| event_id(&id).parse().ok()),
             subject: message.subject.to_string(),
             columns: columns.map(|name| header(name).unwrap_or_default()),
             body: message.payload.clone(),

@@ -74,8 +74,6 @@ enum StatusError {
     Stream(#[from] StreamError),
     #[error("the session for the delivery status is not with the server whose log is read")]
     OtherServer,
-    #[error("the stream is another one since delivery began")]
-    OtherStream,
     #[error(
         "too many dead letters came while the delivery status could not be kept; the next start looks for them in the stream"
     )]
@@ -217,9 +215,6 @@ impl StatusKeeper<'_> {
         // A connection of its own: one that delivery gives up must not live on in here.
         let broker = Broker::connect(&plan.broker).await?;
         let inspector = broker.inspector();
-        if inspector.identity().await? != **stream {
-            return Err(StatusError::OtherStream);
-        }
         loop {
             let found = inspector.dead_letters(&subject, to.saturating_add(1), BATCH).await?;
             let Some(last) = found.last().and_then(|letter| letter.sequence) else { break };
@@ -236,7 +231,6 @@ impl StatusKeeper<'_> {
             StatusError::Sql(error) => preflight::explain(error.sqlstate(), &error.to_string()),
             StatusError::Broker(error) => error.hint().map(str::to_owned),
             StatusError::Stream(error) => error.hint().map(str::to_owned),
-            StatusError::OtherStream => Some("nothing if it passes: delivery begins anew".to_owned()),
             StatusError::OtherServer => Some("let postgres.url lead to one server".to_owned()),
             StatusError::Lost => Some("restart walpost once what held it up is over".to_owned()),
         };

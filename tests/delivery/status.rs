@@ -2,6 +2,7 @@
 
 mod events;
 mod faults;
+mod letters;
 mod tables;
 mod told;
 

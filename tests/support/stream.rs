@@ -130,6 +130,15 @@ impl From<jetstream::message::StreamMessage> for Stored {
 }
 
 impl Stored {
+    /// The id of the event that it is, or that it is the record of: `dead-letter:<event id>:<commit LSN>:<index>`.
+    pub(crate) fn event_id(&self) -> &str {
+        let id = self.header("Nats-Msg-Id");
+        match id.strip_prefix("dead-letter:") {
+            Some(dead) => dead.rsplitn(3, ':').nth(2).unwrap(),
+            None => id,
+        }
+    }
+
     /// The value of a header that it must have.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).unwrap_or_else(|| panic!("message {} has no {name}", self.sequence))

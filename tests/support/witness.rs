@@ -67,7 +67,7 @@ impl Witness {
 /// in the log of this system and slot.
 pub(crate) fn assert_same(seen: &[Seen], stored: &[Stored], log: &str) {
     let ids: Vec<&str> = seen.iter().map(|seen| seen.id.as_str()).collect();
-    let delivered: Vec<&str> = stored.iter().map(|stored| stored.header("Nats-Msg-Id")).collect();
+    let delivered: Vec<&str> = stored.iter().map(Stored::event_id).collect();
     if ids != delivered {
         let (all, got): (BTreeSet<_>, BTreeSet<_>) = (ids.iter().collect(), delivered.iter().collect());
         let first = ids.iter().zip(&delivered).position(|(a, b)| a != b);

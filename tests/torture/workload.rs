@@ -11,6 +11,7 @@ use futures_util::SinkExt;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Error};
 use uuid::Uuid;
+use walpost::publish::event_id;
 
 use crate::{
     chance::Chance,
@@ -229,7 +230,7 @@ impl Truth {
 
     /// A stored message, held against its row.
     pub(crate) fn compare(&self, stored: &Stored) -> Message {
-        let id = Uuid::parse_str(stored.header("Nats-Msg-Id")).unwrap();
+        let id = Uuid::parse_str(event_id(stored.header("Nats-Msg-Id"))).unwrap();
         let is_dead_letter = stored.headers.contains_key("Walpost-Dead-Letter");
         let is_intact = self.rows.get(&id).is_some_and(|row| {
             let has = |name: &str, value: &str| stored.headers.get(name).is_some_and(|found| found == value);

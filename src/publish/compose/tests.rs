@@ -115,7 +115,7 @@ fn a_dead_letter_stands_where_the_event_would_stand_and_says_which_and_why() {
     assert_eq!(poison.reason, PoisonReason::UnsendableValue);
     assert_eq!(read.subject, "outbox_dlq.order");
     let expected = [
-        ("Nats-Msg-Id", "id-1"),
+        ("Nats-Msg-Id", "dead-letter:id-1:1/2B:4"),
         ("Nats-Expected-Stream", "OUTBOX"),
         ("Nats-Expected-Last-Sequence", "41"),
         ("Walpost-Position", POSITION),

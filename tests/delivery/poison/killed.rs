@@ -95,10 +95,10 @@ async fn kills_lose_repeat_and_reorder_nothing_with_poison_among_the_events() {
     assert_same(&seen, &stored, &log_of(&client, "walpost").await);
     let mut dead = 0;
     for message in &stored {
-        assert_eq!(reason(message), recorded[message.header("Nats-Msg-Id")], "message {}", message.sequence);
+        assert_eq!(reason(message), recorded[message.event_id()], "message {}", message.sequence);
         if reason(message).is_some() {
             dead += 1;
-            assert_eq!(record(message)["event_id"], message.header("Nats-Msg-Id"));
+            assert_eq!(record(message)["event_id"], message.event_id());
         }
     }
     println!("{} events, {dead} of them dead letters", stored.len());

@@ -65,7 +65,7 @@ fn assert_in_place(stored: &[Stored]) {
         if reason(message).is_some() {
             let record = record(message);
             assert!(!record.to_string().contains("hush"), "{record}");
-            let has_id = record["event_id"].as_str() == Some(message.header("Nats-Msg-Id"));
+            let has_id = record["event_id"].as_str() == Some(message.event_id());
             let has_own =
                 message.header("Nats-Msg-Id") == format!("dead-letter:{}", message.header("Walpost-Position"));
             assert!(has_id || has_own, "{message:?}");

@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use uuid::Uuid;
-use walpost::position::Place;
+use walpost::{position::Place, publish::event_id};
 
 use super::tap::Message;
 use crate::journal::{Answer, Seen};
@@ -50,7 +50,7 @@ impl ToServer {
         let ["HPUB", _, reply, head, _] = words[..] else { return None };
         let head = str::from_utf8(&bytes[line_end + 2..][..head.parse::<usize>().unwrap()]).ok()?;
         let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        let id = Uuid::parse_str(header("Nats-Msg-Id")?).unwrap();
+        let id = Uuid::parse_str(event_id(header("Nats-Msg-Id")?)).unwrap();
         self.asked.lock().unwrap().insert(reply.to_owned(), id);
         let own = header("Walpost-Displaced").or_else(|| header("Walpost-Position"))?;
         Some(Seen::Published { id, place: place(own) })
