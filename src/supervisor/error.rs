@@ -19,6 +19,9 @@ pub enum RunError {
     /// Postgres ended the session for plain SQL, as it does first of all when it shuts down.
     #[error("Postgres ended the SQL session: it shuts down, or somebody terminated the session")]
     SqlSessionEnded,
+    /// This instance cannot reach NATS, and another can.
+    #[error("NATS cannot be reached from here, and an instance that reaches it stands by: this one let it lead")]
+    GaveWay,
     /// Something is missing or does not fit.
     #[error("cannot deliver: {}", preflight::counted(.0))]
     NotReady(Vec<Problem>),
@@ -114,6 +117,7 @@ impl RunError {
             Self::SqlSessionEnded | Self::WatermarkAhead => {
                 Some("nothing if it passes: walpost connects anew".to_owned())
             }
+            Self::GaveWay => Some("mend the way from here to NATS; events are delivered meanwhile".to_owned()),
             Self::Message(_) => Some("choose another name as nats.stream".to_owned()),
             Self::NotReady(problems) => Some(problems.iter().map(Problem::remedy).collect::<Vec<_>>().join("; ")),
         }

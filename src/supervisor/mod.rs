@@ -3,7 +3,8 @@
 //! ```text
 //!   starting ──► standby ──► leading ──► draining ──► stopped
 //!      ▲            │           │
-//!      └────────────┴───────────┘  after a fault of Postgres, or of the broker while the log cannot stay open
+//!      └────────────┴───────────┘  after a fault of Postgres, or of the broker while the log cannot stay open or another
+//!                                   instance reaches it
 //! ```
 //!
 //! The slot is the lock: Postgres gives it to one connection at a time, and everybody else stands by. Before anything
@@ -17,6 +18,7 @@ mod error;
 mod guard;
 mod health;
 mod origin;
+mod peers;
 mod recorder;
 mod status;
 mod term;

@@ -28,8 +28,6 @@ use crate::{
 
 /// How often the server is asked where its log ends, for the lag.
 const SERVER_END_INTERVAL: Duration = Duration::from_secs(5);
-/// How often a standby asks whether the slot is free: well below the second that a hand-over may take.
-const SLOT_INTERVAL: Duration = Duration::from_millis(100);
 /// The server's answer to a second reader of a slot, `object_in_use`.
 const SLOT_IN_USE: &str = "55006";
 
@@ -74,6 +72,14 @@ struct Reached {
     is_linked: bool,
 }
 
+/// Why a leader ends its term although nothing is wrong with the log.
+enum Farewell {
+    /// It was asked to leave.
+    Asked,
+    /// It lacks the broker, and somebody else does not.
+    GivesWay,
+}
+
 impl Supervisor {
     /// Looks, stands by if need be, and leads until `stop` is cancelled or the replication connection must end.
     /// `was_ready` becomes true once everything was found in order.
@@ -100,15 +106,15 @@ impl Supervisor {
             leave.cancel();
             std::future::pending::<Infallible>().await
         };
-        tokio::select! {
+        let farewell = tokio::select! {
             biased;
-            led = self.lead(&mut session, &mut broker, &course, &leave) => led?,
+            led = self.lead(&mut session, &mut broker, (&sql, &course), &leave) => led?,
             error = recorder.run() => return Err(error),
             never = cancel_at_end => match never {},
             never = watch_server_end(&sql, &self.progress) => match never {},
             never = status.run() => match never {},
             error = guard::until_rows_are_left_out(&sql, &self.plan.needs, &self.progress) => return Err(error),
-        }
+        };
         self.health.enter(Phase::Draining);
         if let Some(broker) = &mut broker
             && let Err(error) = session.drain(broker).await
@@ -123,7 +129,11 @@ impl Supervisor {
         }
         status.finish().await;
         let finish = session.leave().await?;
-        if stop.is_cancelled() { Ok(finish) } else { Err(RunError::SqlSessionEnded) }
+        match farewell {
+            _ if stop.is_cancelled() => Ok(finish),
+            Farewell::Asked => Err(RunError::SqlSessionEnded),
+            Farewell::GivesWay => Err(RunError::GaveWay),
+        }
     }
 
     /// Looks at both sides, waits for the slot if another process has it, opens the log, and finds the place to
@@ -136,9 +146,12 @@ impl Supervisor {
         loop {
             if is_taken {
                 *was_ready = true;
-                self.stand_by(&sql).await?;
-                if !broker.is_open() {
-                    broker = Broker::connect(&self.plan.broker).await?;
+                self.health.enter(Phase::Standby);
+                self.health.clear();
+                match self.stand_by(&sql).await? {
+                    Some(reached) => broker = reached,
+                    None if broker.is_open() => {}
+                    None => broker = Broker::connect(&self.plan.broker).await?,
                 }
                 found = self.inspect(&sql, &broker).await?;
             }
@@ -163,6 +176,9 @@ impl Supervisor {
         if !problems.is_empty() {
             return Err(RunError::NotReady(problems));
         }
+        if let Some(frailty) = fit.frailty {
+            tracing::warn!(stream = stream.name, why = %frailty, action = frailty.remedy(), "the stream may lose what it holds");
+        }
         self.progress.shares_stream(fit.sharing.is_some());
         let Some(why) = fit.sharing else { return Ok(Found { facts, mode: Mode::Chain }) };
         tracing::warn!(
@@ -172,23 +188,6 @@ impl Supervisor {
             "the stream is shared: after a fault some events may be stored twice, and only the order of an aggregate is kept",
         );
         Ok(Found { facts, mode: Mode::Shared })
-    }
-
-    /// Waits until nobody reads from the slot. Asked by SQL, because each attempt to take a slot that is in use is an
-    /// error in the server's log.
-    async fn stand_by(&self, sql: &SqlSession) -> Result<(), RunError> {
-        self.health.enter(Phase::Standby);
-        self.health.clear();
-        let slot = &self.plan.needs.slot;
-        let mut is_told = false;
-        while let Some(pid) = preflight::slot_reader(sql, slot).await? {
-            if !is_told {
-                tracing::info!(slot, pid, "standing by: another process reads from the slot");
-                is_told = true;
-            }
-            sleep(SLOT_INTERVAL).await;
-        }
-        Ok(())
     }
 
     /// Takes the slot, and has the log sent from the stream's last event on; from the slot's own position if the stream
@@ -275,17 +274,18 @@ impl Supervisor {
         Ok((Session::new(log, intake, relay, gate, *limits), wishes, notes))
     }
 
-    /// Delivers until `leave` is cancelled. While the broker is away the log stays open.
+    /// Delivers until `leave` is cancelled. While the broker is away the log stays open, unless another instance can go on
+    /// with it.
     async fn lead(
         &self,
         session: &mut Session,
         broker: &mut Option<Broker>,
-        course: &Course,
+        (sql, course): (&SqlSession, &Course),
         leave: &CancellationToken,
-    ) -> Result<(), RunError> {
+    ) -> Result<Farewell, RunError> {
         while let Some(present) = broker {
             let error = match session.run(present, leave).await {
-                Ok(Pause::Stop) => return Ok(()),
+                Ok(Pause::Stop) => return Ok(Farewell::Asked),
                 Ok(Pause::Look) => {
                     let known = known_to(session);
                     session.look(self.resume_point(present, course, known)).await?;
@@ -297,17 +297,25 @@ impl Supervisor {
             if let Some(lost) = broker.take() {
                 lost.abandon();
             }
-            let known = known_to(session);
+            let (known, mut has_asked) = (known_to(session), false);
             let Reached { broker: regained, resume, gaps, sizes, is_linked } = tokio::select! {
                 biased;
-                () = leave.cancelled() => return Ok(()),
+                () = leave.cancelled() => return Ok(Farewell::Asked),
                 never = session.tend() => match never? {},
                 regained = self.regain(error.into(), course, known) => regained?,
+                () = self.until_another_reaches(sql, &mut has_asked) => return Ok(Farewell::GivesWay),
             };
+            if has_asked {
+                tokio::select! {
+                    biased;
+                    never = session.tend() => match never? {},
+                    () = self.lacks_nothing(sql) => {}
+                }
+            }
             session.resume(resume, &gaps, sizes, is_linked)?;
             *broker = Some(regained);
         }
-        Ok(())
+        Ok(Farewell::Asked)
     }
 
     /// Tries until there is a connection to the broker again, and its stream says where it ends.
@@ -323,11 +331,7 @@ impl Supervisor {
     }
 
     async fn reach_broker(&self, course: &Course, known: Known) -> Result<Reached, RunError> {
-        let broker = Broker::connect(&self.plan.broker).await?;
-        let problems = broker.inspector().problems(&self.plan.stream).await?;
-        if !problems.is_empty() {
-            return Err(RunError::NotReady(problems.into_iter().map(Problem::Stream).collect()));
-        }
+        let broker = self.reach().await?;
         let sizes = broker.size_limits().await?;
         let end = self.end_again(&broker, course, known).await?;
         let resume = course.origin.continue_after(&end, self.plan.on_orphans)?.resume;

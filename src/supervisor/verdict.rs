@@ -43,6 +43,7 @@ pub fn verdict(error: &RunError) -> Verdict {
     match error {
         RunError::Sql(error) => of_sql(error),
         RunError::SqlSessionEnded => (Code::POSTGRES_NOT_PRIMARY, Retry),
+        RunError::GaveWay => (Code::NATS_UNREACHABLE, Retry),
         RunError::NotReady(problems) => of_problems(problems),
         RunError::Broker(error) => of_broker(error),
         RunError::JetStream(error) => of_stream(error),
@@ -221,6 +222,8 @@ pub(crate) fn of_broker(error: &BrokerError) -> Verdict {
         },
         BrokerError::Closed | BrokerError::Publish(_) => (Code::NATS_UNREACHABLE, Retry),
         BrokerError::Answer(_) => (Code::NATS_NONSENSE, Retry),
+        // Nothing ends such a client but the end of the process.
+        BrokerError::Lost => (Code::NATS_NONSENSE, Stop),
     }
 }
 
