@@ -17,7 +17,7 @@ use async_nats::{
     connection::State,
 };
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{
     message::{Message, SizeLimits},
@@ -150,9 +150,14 @@ impl Broker {
         let client = Box::pin(connect.connect(&options.servers[..])).await.map_err(BrokerError::Connect)?;
         // By itself the client would connect again some time and send what still lies in its queue, while somebody else
         // has long continued from the end of the stream. That cannot be turned off, but be made to fail.
-        client.set_server_pool(NO_WAY_BACK).await.map_err(|_| BrokerError::Closed)?;
         let inbox = client.new_inbox();
-        let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|_| BrokerError::Closed)?;
+        let prepare = async {
+            client.set_server_pool(NO_WAY_BACK).await.map_err(|_| BrokerError::Closed)?;
+            client.subscribe(format!("{inbox}.*")).await.map_err(|_| BrokerError::Closed)
+        };
+        // Between servers that let it in and then say something senseless the client goes to and fro for ever.
+        let patience = CONNECT_TIMEOUT * 2 * u32::try_from(options.servers.len()).unwrap_or(u32::MAX);
+        let answers = timeout(patience, prepare).await.map_err(|_| BrokerError::Lost)??;
         Ok(Self { client, inbox, stream: options.stream.clone(), answers, events, complaint })
     }
 
@@ -287,6 +292,9 @@ pub enum BrokerError {
     /// The client ended.
     #[error("the NATS client has closed its connection")]
     Closed,
+    /// The client connects again and again and does nothing else any more.
+    #[error("NATS breaks every connection as soon as it is made")]
+    Lost,
     /// The client refused a message.
     #[error("the NATS client did not take a message: {0}")]
     Publish(async_nats::PublishError),
@@ -320,6 +328,7 @@ impl BrokerError {
             Self::Closed | Self::Publish(_) => {
                 Some("check that the NATS server runs, is not overloaded, and can be reached from here")
             }
+            Self::Lost => Some("see whether it is a NATS server that nats.url leads to, and its log"),
             Self::Answer(_) => Some("nothing if it passes: walpost connects anew; otherwise report it"),
         }
     }

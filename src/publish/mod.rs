@@ -22,6 +22,6 @@ pub use outcome::Outcome;
 pub use poison::{OnPoison, Poison, PoisonReason};
 pub use sharing::Sharing;
 pub use stream::{
-    Depth, Kept, Orphans, StreamEnd, StreamError, StreamFit, StreamIdentity, StreamInspector, StreamPlan,
+    Depth, Frailty, Kept, Orphans, StreamEnd, StreamError, StreamFit, StreamIdentity, StreamInspector, StreamPlan,
     StreamProblem, StreamTail,
 };

@@ -5,6 +5,7 @@
 
 mod back;
 mod dead_letters;
+mod frailty;
 mod orphans;
 
 use std::{
@@ -23,6 +24,7 @@ use async_nats::{
 
 pub use self::{
     back::{Depth, Kept},
+    frailty::Frailty,
     orphans::Orphans,
 };
 use super::sharing::Sharing;
@@ -105,6 +107,8 @@ pub struct StreamFit {
     pub problems: Vec<StreamProblem>,
     /// Why it is not ours alone; none if it is.
     pub sharing: Option<Sharing>,
+    /// Why it may lose what it holds.
+    pub frailty: Option<Frailty>,
 }
 
 /// Why a stream cannot be used.
@@ -153,8 +157,14 @@ impl StreamInspector {
     /// How the stream can be used as planned.
     pub async fn fit(&self, plan: &StreamPlan) -> Result<StreamFit, StreamError> {
         Ok(match self.info().await? {
-            None => StreamFit { problems: vec![StreamProblem::Missing(self.name.clone())], sharing: None },
-            Some(info) => StreamFit { problems: unfit(&info.config, plan), sharing: Sharing::of(&info.config, plan) },
+            None => {
+                StreamFit { problems: vec![StreamProblem::Missing(self.name.clone())], sharing: None, frailty: None }
+            }
+            Some(info) => StreamFit {
+                problems: unfit(&info.config, plan),
+                sharing: Sharing::of(&info.config, plan),
+                frailty: Frailty::of(&info.config, is_of_cluster(&info)),
+            },
         })
     }
 
@@ -252,6 +262,11 @@ impl StreamInspector {
             None => StreamError::Request(error.to_string()),
         }
     }
+}
+
+/// Whether a cluster keeps the stream; a server that is none names a leader, and no cluster.
+fn is_of_cluster(info: &Info) -> bool {
+    info.cluster.as_ref().is_some_and(|cluster| cluster.name.is_some())
 }
 
 /// Whether nobody answered JetStream's API at all.

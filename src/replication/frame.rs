@@ -12,6 +12,8 @@ use crate::lsn::Lsn;
 const HEADER_BYTES: usize = 5;
 /// The longest message that Postgres itself allows is 1 GiB; a longer length is not Postgres talking.
 const MAX_FRAME_BYTES: usize = 1 << 30;
+/// How much room is made at once: more than most frames ever need.
+const MAX_ROOM_BYTES: usize = 1 << 20;
 /// Room for a read: several dozen small messages in one system call.
 const READ_BYTES: usize = 256 * 1024;
 /// Less free room than this and the buffer is extended before the next read.
@@ -54,9 +56,10 @@ impl Framer {
     /// The buffer to read into, with room for at least one good read.
     pub fn space(&mut self) -> &mut BytesMut {
         if self.buffer.capacity() - self.buffer.len() < MIN_READ_BYTES {
-            // A frame that is larger than one read gets its room in one piece: no repeated growing and copying.
+            // A frame that is larger than one read gets its room in few pieces: little growing and copying, and no more room
+            // for a length that a server only made up.
             let missing = self.pending_frame_bytes().saturating_sub(self.buffer.len());
-            self.buffer.reserve(READ_BYTES.max(missing.min(MAX_FRAME_BYTES)));
+            self.buffer.reserve(missing.clamp(READ_BYTES, MAX_ROOM_BYTES));
         }
         &mut self.buffer
     }

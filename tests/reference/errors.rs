@@ -142,6 +142,8 @@ fn of_nats() -> Vec<RunError> {
     let others = [file, BrokerError::Closed, BrokerError::Publish(PublishErrorKind::InvalidSubject.into())];
     all.extend(others.map(RunError::Broker));
     all.push(RunError::Broker(BrokerError::Answer("?".into())));
+    all.push(RunError::Broker(BrokerError::Lost));
+    all.push(RunError::GaveWay);
     let of_stream = [
         StreamError::Problem(StreamProblem::Missing("OUTBOX".into())),
         StreamError::Request("timed out".into()),
