@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools tools-all build demo test test-django test-django-all simulate torture crash-points check check-django \
+.PHONY: help tools tools-all build demo test test-django test-django-all simulate torture crash-points cuts check check-django \
         bench bench-availability bench-django clean
 
 help: ## this list
@@ -46,6 +46,9 @@ torture: tools ## let everything fail for MINUTES (10), with a SEED, on a versio
 
 crash-points: tools ## kill it after its first message, after its second, and so on through a whole life
 	WALPOST_TORTURE_CRASH_POINTS=1 $(CARGO) test --locked --test torture -- --nocapture a_crash_after
+
+cuts: tools ## cut its connections after the first byte, after the second, and so on until events are delivered
+	WALPOST_TORTURE_CUTS=1 $(CARGO) test --locked --test torture -- --nocapture a_cut_after
 
 check: ## check format, lints and documentation
 	$(CARGO) fmt --check

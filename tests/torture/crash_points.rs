@@ -117,7 +117,8 @@ async fn is_stored(arena: &Arena, client: &Client) -> bool {
     arena.reader.last_sequence().await >= u64::try_from(committed).unwrap()
 }
 
-async fn until_stored(arena: &mut Arena, client: &Client) {
+/// Waits until it leads and everything is stored.
+pub(crate) async fn until_stored(arena: &mut Arena, client: &Client) {
     // It must lead, too: a process that was only just started does not know yet how to stop in good order.
     wait::until("it leads and all events are stored", async || {
         arena.look_after().await;
@@ -126,7 +127,8 @@ async fn until_stored(arena: &mut Arena, client: &Client) {
     .await;
 }
 
-async fn evidence(arena: &mut Arena, client: &Client) -> Evidence {
+/// What was committed, stored, seen, and done wrong.
+pub(crate) async fn evidence(arena: &mut Arena, client: &Client) -> Evidence {
     let truth = Truth::read(client).await;
     let last = arena.reader.last_sequence().await;
     let stream = arena.reader.some(1..=last).await.iter().map(|stored| truth.compare(stored)).collect();

@@ -9,6 +9,7 @@
 
 mod arena;
 mod crash_points;
+mod cuts;
 mod figures;
 mod instance;
 mod journal;

@@ -125,6 +125,11 @@ impl Edge {
         self.shared.bytes.light(bytes);
     }
 
+    /// How many bytes there are to that cut.
+    pub(crate) fn is_to_be_cut_in(&self) -> u64 {
+        self.shared.bytes.left()
+    }
+
     /// Whether the cut after so many bytes is still to come.
     pub(crate) fn is_to_be_cut(&self) -> bool {
         self.shared.bytes.is_lit()
