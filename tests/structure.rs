@@ -107,6 +107,19 @@ fn the_library_lists_its_stages_in_the_order_of_the_flow() {
     assert_eq!(listed[..STAGES.len()], STAGES);
 }
 
+/// A clock that somebody may set back: it dates what people read, and decides nothing.
+#[test]
+fn the_wall_clock_is_asked_for_figures_only() {
+    let reads = ["SystemTime::now", "OffsetDateTime::now", "UtcDateTime::now", "UNIX_EPOCH.elapsed"];
+    let files: Vec<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| reads.iter().any(|read| text.contains(read)))
+        .map(|(file, _)| file.display().to_string())
+        .collect();
+    // The age of the oldest event, for `/status` and the metrics.
+    assert_eq!(files, ["relay/progress.rs"]);
+}
+
 #[test]
 fn imports_are_recognised() {
     let text = "// use crate::no;\nuse crate::{a::{x, y}, b, c::z};\nlet v = crate::d::e();";

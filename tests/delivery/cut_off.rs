@@ -1,26 +1,18 @@
 //! A leader that lacks the broker: whoever reaches it leads, and while nobody does the log stays open.
 
-use tokio_postgres::Client;
-use walpost::sandbox::servers::{PrivateNats, PrivatePostgres};
-
 use crate::{
     chance::Chance,
-    daemon::{Daemon, Settings, free_address},
+    daemon::{Daemon, free_address},
     load::Load,
-    stream::Reader,
+    stage::Stage,
     wait,
     wire::Wire,
-    witness::{Witness, assert_same, log_of},
-    world::{connect, nats, own_postgres},
+    world::own_postgres,
 };
 
 /// Two instances, each with a way of its own to the broker.
 struct World {
-    _postgres: PrivatePostgres,
-    _broker: PrivateNats,
-    client: Client,
-    witness: Witness,
-    reader: Reader,
+    stage: Stage,
     ways: [Wire; 2],
     leader: Daemon,
     standby: Daemon,
@@ -30,42 +22,35 @@ struct World {
 impl World {
     /// The first leads and delivers, the second stands by.
     async fn begin(name: &str) -> Self {
-        let (postgres, broker) = (own_postgres(&[]).await, nats().await);
-        let settings = Settings::new(&postgres.url(), &broker.url());
-        settings.set_up().await;
-        let client = connect(&postgres.url()).await;
-        let witness = Witness::begin(&client, name).await;
-        let reader = Reader::connect(&broker.url(), "OUTBOX").await;
-        let ways = [Wire::to(broker.port()).await, Wire::to(broker.port()).await];
+        let stage = Stage::set(own_postgres(&[]).await, |settings| settings).await;
+        let ways = [Wire::to(stage.broker.port()).await, Wire::to(stage.broker.port()).await];
         let start = |way: &Wire| {
             let url = format!("nats://127.0.0.1:{}", way.port());
-            settings.clone().with("NATS_URL", &url).with("ADMIN_LISTEN", &free_address().to_string()).start()
+            stage.settings.clone().with("NATS_URL", &url).with("ADMIN_LISTEN", &free_address().to_string()).start()
         };
         let leader = start(&ways[0]);
         leader.until_phase("leading").await;
         let standby = start(&ways[1]);
         standby.until_phase("standby").await;
-        let load = Load::start(&postgres.url(), 2, Chance::seed(name));
-        let world = Self { _postgres: postgres, _broker: broker, client, witness, reader, ways, leader, standby, load };
+        let load = Load::start(&stage.postgres.url(), 2, Chance::seed(name));
+        let world = Self { stage, ways, leader, standby, load };
         world.until_events_flow().await;
         world
     }
 
     async fn until_events_flow(&self) {
-        let stored = self.reader.last_sequence().await;
-        wait::until("events flow", async || self.reader.last_sequence().await > stored + 50).await;
+        let stored = self.stage.reader.last_sequence().await;
+        self.stage.until_stored(stored + 50).await;
     }
 
     async fn ask<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
-        self.client.query_one(sql, &[]).await.unwrap().get(0)
+        self.stage.client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
     /// Holds everything against the witness, and ends.
     async fn end(self) {
         self.load.stop().await;
-        let seen = self.witness.all(&self.client).await;
-        wait::until("all events are stored", async || self.reader.last_sequence().await >= seen.len() as u64).await;
-        assert_same(&seen, &self.reader.all().await, &log_of(&self.client, "walpost").await);
+        self.stage.assert_all_arrived().await;
         for daemon in [self.leader, self.standby] {
             assert_eq!(daemon.terminate().await, 0);
         }

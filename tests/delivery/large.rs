@@ -98,6 +98,32 @@ async fn a_transaction_of_a_million_rows_passes_in_little_memory() {
 }
 
 #[tokio::test]
+async fn of_ten_thousand_nested_savepoints_what_was_kept_arrives_in_its_order() {
+    const SAVEPOINTS: u64 = 10_000;
+    let (postgres, broker) = (own_postgres(&[]).await, nats().await);
+    let settings = Settings::new(&postgres.url(), &broker.url());
+    settings.set_up().await;
+    let mut daemon = settings.lead().await;
+    let client = connect(&postgres.url()).await;
+    // Each inside the one before; every second is rolled back, and counts for nothing.
+    let mut sql = String::from("BEGIN;");
+    for (n, kept) in (1..=SAVEPOINTS).zip((1..).flat_map(|n| [n, n])) {
+        let row = format!("(gen_random_uuid(), 'order', '{kept}', 'placed', '{n}')");
+        sql += "SAVEPOINT s; INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload) VALUES ";
+        sql += &row;
+        sql += if n % 2 == 0 { "; ROLLBACK TO s;" } else { ";" };
+    }
+    client.batch_execute(&(sql + "COMMIT")).await.unwrap();
+    let reader = Reader::connect(&broker.url(), "OUTBOX").await;
+    let memory = deliver(&mut daemon, &reader, SAVEPOINTS / 2).await;
+    let bodies: Vec<Vec<u8>> = reader.all().await.into_iter().map(|stored| stored.body).collect();
+    assert_eq!(bodies, (1..SAVEPOINTS).step_by(2).map(|n| n.to_string().into_bytes()).collect::<Vec<_>>());
+    sampled(&reader, SAVEPOINTS / 2).await;
+    assert!(memory <= MEMORY_KIB, "{memory} KiB");
+    assert_eq!(daemon.terminate().await, 0);
+}
+
+#[tokio::test]
 async fn a_long_backlog_of_small_transactions_passes_in_little_memory() {
     let events = count(BACKLOG);
     let (postgres, broker) = (own_postgres(&[("max_wal_size", "4GB")]).await, nats().await);

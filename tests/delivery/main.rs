@@ -12,21 +12,29 @@ mod admin;
 mod chain;
 mod cluster;
 mod confirms;
+mod cut_off;
 mod delivers;
 mod errors;
+mod exchanged;
 mod guards;
 mod held;
 mod killed;
 mod large;
+mod nonsense;
 mod other_tables;
+mod partition;
 mod poison;
 mod publication;
 mod refused;
+mod renewed;
 mod secrets;
 mod shared;
+mod starved;
 mod status;
 mod survives;
 mod takeover;
 mod told;
 
-use support::{chance, daemon, load, stage, stream, supervised, wait, witness, workload, world};
+use support::{
+    certificates, chance, daemon, load, nkey, stage, stream, supervised, wait, wire, witness, workload, world,
+};

@@ -24,7 +24,18 @@ struct World {
 impl World {
     /// Makes a database of this name, executes `sql` in it, sets up and delivers.
     async fn begin(server: &PrivatePostgres, name: &str, sql: &str, variables: &[(&str, &str)]) -> Self {
-        let (url, broker) = (database(server, name).await, nats().await);
+        database(server, name).await;
+        Self::within(server, (name, name), sql, variables).await
+    }
+
+    /// The same in a database that there is, with a slot of this name.
+    async fn within(
+        server: &PrivatePostgres,
+        (database, name): (&str, &str),
+        sql: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let (url, broker) = (server.url_for("postgres", database), nats().await);
         let client = connect(&url).await;
         client.batch_execute(sql).await.unwrap();
         let settings = Settings::new(&url, &broker.url()).with("POSTGRES_SLOT", name);
@@ -267,6 +278,34 @@ async fn a_type_that_is_made_while_events_flow_is_looked_up() {
         world.execute(&event("b")).await;
         assert_eq!(bodies(&world.delivered().await), [("a", "{}"), ("b", "{}")]);
         world.end().await;
+    }
+}
+
+#[tokio::test]
+async fn text_of_a_latin1_database_arrives_as_utf_8() {
+    let name = "tables_latin1";
+    for server in shared_postgres().await {
+        let create = format!("CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
+        server.execute_sql(&create).await.unwrap();
+        for (kind, value, expected) in
+            [("jsonb", r#"{"é": "ß"}"#, r#"{"é": "ß"}"#.as_bytes()), ("text", "© ÿ", "© ÿ".as_bytes())]
+        {
+            let table = format!(
+                "CREATE TABLE outbox (id text PRIMARY KEY, aggregate_type text, aggregate_id text, event_type text,
+                                      payload {kind}, headers jsonb)"
+            );
+            let world = World::within(server, (name, &format!("{name}_{kind}")), &table, &[]).await;
+            let insert =
+                format!("INSERT INTO outbox VALUES ('1', 'café', 'crème', 'payé', '{value}', '{{\"h\": \"à\"}}')");
+            world.execute(&insert).await;
+            let kept = "SELECT get_byte(convert_to(aggregate_id, 'LATIN1'), 2) = 232 AND length(event_type::bytea) = 4 FROM outbox";
+            assert!(world.client.query_one(kept, &[]).await.unwrap().get::<_, bool>(0), "the server keeps other bytes");
+            let stored = world.delivered().await.pop().unwrap();
+            assert_eq!((stored.subject.as_str(), &stored.body[..]), ("outbox.caf%C3%A9.pay%C3%A9", expected));
+            assert_eq!((stored.header("Walpost-Aggregate-Id"), stored.header("h")), ("crème", "à"));
+            world.execute("DROP TABLE outbox, walpost_watermark CASCADE; DROP PUBLICATION walpost").await;
+            world.end().await;
+        }
     }
 }
 

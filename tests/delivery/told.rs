@@ -86,6 +86,58 @@ async fn a_full_stream_is_waited_out_and_told_with_the_brokers_words() {
     world.end_after(3).await;
 }
 
+#[tokio::test]
+async fn a_stream_that_is_kept_in_memory_is_delivered_to_with_a_warning() {
+    let broker = nats().await;
+    let others = jetstream::new(async_nats::connect(broker.url()).await.unwrap());
+    let (storage, subjects) = (jetstream::stream::StorageType::Memory, vec!["outbox.>".into(), "outbox_dlq.>".into()]);
+    let config = jetstream::stream::Config { name: "OUTBOX".into(), subjects, storage, ..Default::default() };
+    Box::pin(others.create_stream(config)).await.unwrap();
+    let world = World::begin("told_memory", &broker.url(), &broker.url()).await;
+    let log = world.daemon.log();
+    let warning = log.lines().find(|line| line.contains("the stream may lose what it holds")).unwrap();
+    assert!(warning.contains("it is kept in memory") && warning.contains("storage \\\"file\\\""), "{warning}");
+    world.commit(EVENT).await;
+    world.end_after(1).await;
+}
+
+#[tokio::test]
+async fn the_stream_that_setup_makes_needs_no_warning() {
+    let broker = nats().await;
+    let world = World::begin("told_nothing", &broker.url(), &broker.url()).await;
+    assert!(!world.daemon.log().contains("WARN"), "{}", world.daemon.log());
+    world.end_after(0).await;
+}
+
+#[tokio::test]
+async fn a_server_and_an_account_without_room_are_waited_out_and_told_with_the_brokers_words() {
+    const ROOM: u64 = 4 << 20;
+    let of_server = NatsOptions::default().extra("jetstream", json!({ "max_file_store": ROOM }));
+    let account = json!({ "jetstream": { "max_file": ROOM }, "users": [{ "user": "all", "password": "p" }] });
+    let of_account = NatsOptions::default().extra("accounts", json!({ "A": account }));
+    let of_account = of_account.extra("no_auth_user", json!("all"));
+    let cases = [
+        ("told_server_full", of_server, "JetStream error 10023: insufficient resources"),
+        ("told_account_full", of_account, "JetStream error 10002: resource limits exceeded for account"),
+    ];
+    for (name, options, words) in cases {
+        let broker = PrivateNats::start(options).await.unwrap();
+        let world = World::begin(name, &broker.url(), &broker.url()).await;
+        let others = jetstream::new(async_nats::connect(broker.url()).await.unwrap());
+        let hog = jetstream::stream::Config { name: "HOG".into(), subjects: vec!["hog".into()], ..Default::default() };
+        Box::pin(others.create_stream(hog)).await.unwrap();
+        // Somebody else takes all the room, to the last byte.
+        for bytes in [256 << 10, 4 << 10, 1] {
+            while others.publish("hog", vec![0; bytes].into()).await.unwrap().await.is_ok() {}
+        }
+        world.commit(EVENT).await;
+        world.until_told("WP0503", words, "make room").await;
+        assert_eq!(world.reader.last_sequence().await, 0);
+        others.delete_stream("HOG").await.unwrap();
+        world.end_after(1).await;
+    }
+}
+
 /// Two users: one for everything, and one who may publish only this.
 fn users(publish: &[&str]) -> Value {
     let rights = json!({ "publish": publish, "subscribe": ["_INBOX.>"] });

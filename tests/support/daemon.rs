@@ -31,14 +31,14 @@ const PHASE_BOUND: Duration = Duration::from_secs(50);
 /// How long a command that ends by itself may take here.
 const COMMAND_BOUND: Duration = Duration::from_secs(60);
 
-/// A configuration, by environment variables without their prefix.
+/// A configuration, by environment variables without their prefix, and what the shell's `ulimit` allows the program.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings(BTreeMap<String, String>);
+pub(crate) struct Settings(BTreeMap<String, String>, Option<&'static str>);
 
 impl Settings {
     /// For these two servers; everything else by default.
     pub(crate) fn new(postgres_url: &str, nats_url: &str) -> Self {
-        Self(BTreeMap::new())
+        Self(BTreeMap::new(), None)
             .with("POSTGRES_URL", postgres_url)
             .with("NATS_URL", nats_url)
             .with("ADMIN_LISTEN", &free_address().to_string())
@@ -48,6 +48,12 @@ impl Settings {
     /// With one more variable, or another value for it.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.0.insert(format!("WALPOST_{name}"), value.to_owned());
+        self
+    }
+
+    /// With a limit of the operating system's: arguments of `ulimit`.
+    pub(crate) fn limited(mut self, limit: &'static str) -> Self {
+        self.1 = Some(limit);
         self
     }
 
@@ -90,7 +96,15 @@ impl Settings {
     }
 
     fn command(&self, arguments: &[&str], folder: &TempDir) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_walpost"));
+        let program = env!("CARGO_BIN_EXE_walpost");
+        let mut command = match self.1 {
+            None => Command::new(program),
+            Some(limit) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\""), program]);
+                shell
+            }
+        };
         command.args(arguments).current_dir(folder.path()).env_clear().envs(&self.0).kill_on_drop(true);
         command.stdin(Stdio::null());
         command
@@ -198,6 +212,16 @@ impl Daemon {
         .await;
     }
 
+    /// How many files and sockets it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+
+    /// Where its admin port is.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// The most memory that it ever had resident, in KiB.
     pub(crate) fn peak_memory_kib(&self) -> u64 {
         self.memory_kib().unwrap()
@@ -221,6 +245,14 @@ impl Daemon {
 
     fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().unwrap().try_into().unwrap())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("a walpost said:\n{}", self.log());
+        }
     }
 }
 

@@ -6,9 +6,7 @@ use walpost::{
     sandbox::servers::{NatsOptions, NatsTls, PrivateNats},
 };
 
-use crate::harness::{
-    Authority, Nkey, Role, broker_options, on_every_fresh_nats, on_every_nats, operator_and_user, within,
-};
+use crate::harness::{Authority, Nkey, Operator, Role, broker_options, on_every_fresh_nats, on_every_nats, within};
 
 /// Whether one gets in; what a refusal says may not repeat a secret.
 async fn is_let_in(options: &BrokerOptions) -> bool {
@@ -75,8 +73,8 @@ async fn a_token_gets_in_and_another_does_not() {
 
 #[tokio::test]
 async fn a_file_of_credentials_gets_in_and_another_operators_does_not() {
-    let (settings, creds) = operator_and_user();
-    let (_, of_another) = operator_and_user();
+    let (operator, user) = (Operator::new(), Nkey::new(Role::User));
+    let (creds, of_another) = (operator.creds(&user), Operator::new().creds(&user));
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -85,8 +83,10 @@ async fn a_file_of_credentials_gets_in_and_another_operators_does_not() {
     };
     let (right, wrong) = (file("right.creds", &creds), file("wrong.creds", &of_another));
     let broken = file("broken.creds", "canary");
-    let options =
-        settings.into_iter().fold(NatsOptions::default(), |options, (name, value)| options.extra(name, value));
+    let options = operator
+        .settings(&[])
+        .into_iter()
+        .fold(NatsOptions::default(), |options, (name, value)| options.extra(name, value));
     on_every_fresh_nats(&options, async |server| {
         assert!(lets_in(&server, Credentials::CredsFile(right.clone())).await);
         assert!(!lets_in(&server, Credentials::CredsFile(wrong.clone())).await);

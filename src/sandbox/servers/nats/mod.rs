@@ -213,6 +213,16 @@ impl PrivateNats {
         }
     }
 
+    /// Stop, and start again on the same store and port as another version.
+    ///
+    /// # Errors
+    /// As for [`Self::restart`].
+    pub async fn restart_as(&mut self, binary: NatsBinary) -> Result<(), ServerError> {
+        self.stop().await?;
+        self.binary = binary;
+        self.restart().await
+    }
+
     /// SIGSTOP: connections stay open and nothing answers.
     ///
     /// # Errors

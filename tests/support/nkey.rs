@@ -58,36 +58,69 @@ impl Nkey {
     }
 }
 
-/// The settings of a server that trusts a new operator, and the text of a `.creds` file for a user of its account.
-pub(crate) fn operator_and_user() -> ([(&'static str, Value); 3], String) {
-    let (operator, account, user) = (Nkey::new(Role::Operator), Nkey::new(Role::Account), Nkey::new(Role::User));
-    let claims = |kind: &str, more: Value| {
-        let mut claims = json!({ "type": kind, "version": 2 });
-        let (Value::Object(all), Value::Object(more)) = (&mut claims, more) else { unreachable!("both are objects") };
-        all.extend(more);
-        claims
-    };
-    let system = Nkey::new(Role::Account);
-    let operator_claims = claims("operator", json!({ "system_account": system.public() }));
-    let operator_token = operator.signed(&operator.public(), &operator_claims);
-    // JetStream stays off for both: the system's account may not have it.
-    let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
-                         "conn": -1, "leaf": -1 });
-    let about_account = |key: &Nkey| operator.signed(&key.public(), &claims("account", json!({ "limits": limits })));
-    let user_token = account.signed(&user.public(), &claims("user", json!({ "subs": -1, "data": -1, "payload": -1 })));
-    let settings = [
-        ("operator", json!(operator_token)),
-        ("resolver", json!("MEMORY")),
-        (
-            "resolver_preload",
-            json!({ account.public(): about_account(&account), system.public(): about_account(&system) }),
-        ),
-    ];
-    let mut creds = String::new();
-    for (kind, secret) in [("NATS USER JWT", user_token), ("USER NKEY SEED", user.seed())] {
-        writeln!(creds, "-----BEGIN {kind}-----\n{secret}\n------END {kind}------\n").unwrap();
+/// Who says which accounts and users there are: one account with JetStream, and one for the system.
+pub(crate) struct Operator {
+    operator: Nkey,
+    system: Nkey,
+    account: Nkey,
+}
+
+impl Operator {
+    /// A new one, whom no server trusts yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            operator: Nkey::new(Role::Operator),
+            system: Nkey::new(Role::Account),
+            account: Nkey::new(Role::Account),
+        }
     }
-    (settings, creds)
+
+    /// The settings of a server that trusts it and lets these users in no more.
+    pub(crate) fn settings(&self, revoked: &[&Nkey]) -> [(&'static str, Value); 3] {
+        let about_operator = claims("operator", json!({ "system_account": self.system.public() }));
+        let limits = json!({ "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true,
+                             "conn": -1, "leaf": -1 });
+        // The system's account may not have JetStream.
+        let mut with_jetstream = limits.clone();
+        for name in ["mem_storage", "disk_storage", "streams", "consumer"] {
+            with_jetstream[name] = json!(-1);
+        }
+        // Whatever they were given up to that second, in the future.
+        let revocations: Value = revoked.iter().map(|user| (user.public(), json!(4_000_000_000u64))).collect();
+        let about = |key: &Nkey, limits: Value, revocations: Value| {
+            let claims = claims("account", json!({ "limits": limits, "revocations": revocations }));
+            self.operator.signed(&key.public(), &claims)
+        };
+        let accounts = json!({
+            self.account.public(): about(&self.account, with_jetstream, revocations),
+            self.system.public(): about(&self.system, limits, json!({})),
+        });
+        [
+            ("operator", json!(self.operator.signed(&self.operator.public(), &about_operator))),
+            ("resolver", json!("MEMORY")),
+            ("resolver_preload", accounts),
+        ]
+    }
+
+    /// The text of a `.creds` file for a user of its account.
+    pub(crate) fn creds(&self, user: &Nkey) -> String {
+        let about_user = claims("user", json!({ "subs": -1, "data": -1, "payload": -1 }));
+        let mut creds = String::new();
+        for (kind, secret) in
+            [("NATS USER JWT", self.account.signed(&user.public(), &about_user)), ("USER NKEY SEED", user.seed())]
+        {
+            writeln!(creds, "-----BEGIN {kind}-----\n{secret}\n------END {kind}------\n").unwrap();
+        }
+        creds
+    }
+}
+
+/// Claims of this kind.
+fn claims(kind: &str, more: Value) -> Value {
+    let mut claims = json!({ "type": kind, "version": 2 });
+    let (Value::Object(all), Value::Object(more)) = (&mut claims, more) else { unreachable!("both are objects") };
+    all.extend(more);
+    claims
 }
 
 /// Prefix, key and checksum in base 32.

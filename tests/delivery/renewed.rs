@@ -1,0 +1,139 @@
+//! What lets walpost in at NATS is renewed while it runs: passwords, credentials, certificates, authorities.
+
+use std::{fs, path::Path};
+
+use async_nats::ConnectOptions;
+use serde_json::json;
+use tokio_postgres::Client;
+use walpost::sandbox::servers::{NatsOptions, NatsTls, PrivateNats};
+
+use crate::{
+    certificates::Authority,
+    daemon::{Daemon, Settings},
+    nkey::{Nkey, Operator, Role},
+    stream::Reader,
+    wait,
+    world::{connect, database, newest},
+};
+
+/// One event.
+const EVENT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
+                     VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
+
+struct World {
+    client: Client,
+    reader: Reader,
+    daemon: Daemon,
+}
+
+impl World {
+    /// A database and a slot of this name, and a process that leads; the test enters the broker in this way.
+    async fn begin(name: &str, enter: ConnectOptions, url: &str, nats: &[(&str, &str)]) -> Self {
+        let settings = Settings::new(&database(newest().await, name).await, url).with("POSTGRES_SLOT", name);
+        let settings = nats.iter().fold(settings, |settings, (name, value)| settings.with(name, value));
+        settings.set_up().await;
+        let client = connect(&newest().await.url_for("postgres", name)).await;
+        let reader = Reader::enter(enter, url, "OUTBOX").await;
+        Self { client, reader, daemon: settings.lead().await }
+    }
+
+    async fn commit(&self) {
+        self.client.batch_execute(EVENT).await.unwrap();
+    }
+
+    /// Waits until the stream holds so many events and nothing is wrong.
+    async fn until_stored(&self, events: u64) {
+        let is_stored = async || self.reader.try_state().await.is_some_and(|(last, _)| last == events);
+        wait::until("all events are stored", is_stored).await;
+        self.daemon.until_phase("leading").await;
+    }
+
+    async fn end(self) {
+        assert_eq!(self.daemon.terminate().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_changed_is_told_and_waited_for() {
+    let users = |password: &str| {
+        let users = [("all", "p"), ("app", password)];
+        json!({ "users": users.map(|(user, password)| json!({ "user": user, "password": password })) })
+    };
+    let mut broker = PrivateNats::start(NatsOptions::default().extra("authorization", users("old"))).await.unwrap();
+    let enter = ConnectOptions::with_user_and_password("all".into(), "p".into());
+    let login = [("NATS_USER", "app"), ("NATS_PASSWORD", "old")];
+    let world = World::begin("renewed_password", enter, &broker.url(), &login).await;
+    world.commit().await;
+    world.until_stored(1).await;
+    broker.reload(|options| options.extra("authorization", users("new"))).await.unwrap();
+    world.daemon.until_blocked("WP0402").await;
+    world.commit().await;
+    broker.reload(|options| options.extra("authorization", users("old"))).await.unwrap();
+    world.until_stored(2).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn credentials_that_are_replaced_are_used_without_a_restart() {
+    let (operator, old, new, watcher) =
+        (Operator::new(), Nkey::new(Role::User), Nkey::new(Role::User), Nkey::new(Role::User));
+    let trusting = |options: NatsOptions, revoked: &[&Nkey]| {
+        operator.settings(revoked).into_iter().fold(options, |options, (name, value)| options.extra(name, value))
+    };
+    let mut broker = PrivateNats::start(trusting(NatsOptions::default(), &[])).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("walpost.creds");
+    fs::write(&file, operator.creds(&old)).unwrap();
+    let enter = ConnectOptions::with_credentials(&operator.creds(&watcher)).unwrap();
+    let login = [("NATS_CREDS_FILE", file.to_str().unwrap())];
+    let world = World::begin("renewed_creds", enter, &broker.url(), &login).await;
+    world.commit().await;
+    world.until_stored(1).await;
+    broker.reload(|options| trusting(options, &[&old])).await.unwrap();
+    world.daemon.until_blocked("WP0402").await;
+    world.commit().await;
+    fs::write(&file, operator.creds(&new)).unwrap();
+    world.until_stored(2).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_certificate_may_be_renewed_and_its_authority_replaced() {
+    let (first, second) = (Authority::new("the first"), Authority::new("the second"));
+    let (certificate, key) = first.sign_to_files(&["127.0.0.1"], "server");
+    let tls = NatsTls { certificate: certificate.clone(), key: key.clone(), client_authority: None };
+    let mut broker = PrivateNats::start(NatsOptions::default().tls(tls)).await.unwrap();
+    let renew = |authority: &Authority| {
+        let signed = authority.sign(&["127.0.0.1"]);
+        fs::write(&certificate, signed.pem).unwrap();
+        fs::write(&key, signed.key).unwrap();
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = folder.path().join("trusted.pem");
+    let copy = |from: &Path| fs::copy(from, &trusted).unwrap();
+    copy(&first.file());
+    let both = folder.path().join("both.pem");
+    fs::write(&both, [fs::read(first.file()).unwrap(), fs::read(second.file()).unwrap()].concat()).unwrap();
+    let enter = ConnectOptions::new().add_root_certificates(both);
+    let login = [("NATS_TLS_CA", trusted.to_str().unwrap())];
+    let world = World::begin("renewed_certificate", enter, &broker.url(), &login).await;
+    world.commit().await;
+    world.until_stored(1).await;
+
+    // By the same authority: taken up without a word, and used by the next connection.
+    renew(&first);
+    broker.reload(|options| options).await.unwrap();
+    world.commit().await;
+    world.until_stored(2).await;
+    broker.restart().await.unwrap();
+    world.commit().await;
+    world.until_stored(3).await;
+
+    renew(&second);
+    broker.restart().await.unwrap();
+    world.daemon.until_blocked("WP0403").await;
+    world.commit().await;
+    copy(&second.file());
+    world.until_stored(4).await;
+    world.end().await;
+}
