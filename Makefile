@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools tools-all build demo test test-django test-django-all simulate torture crash-points cuts check check-django \
+.PHONY: help tools tools-all build demo test test-deploy test-django test-django-all simulate torture crash-points cuts check check-django \
         bench bench-availability bench-django clean
 
 help: ## this list
@@ -24,7 +24,13 @@ demo: tools ## run the whole path on private servers: 5000 events and a verdict
 
 test: tools ## run all tests
 	$(CARGO) test --locked
+	$(MAKE) test-deploy
 	$(MAKE) test-django
+
+# It asks the program what it thinks of the configurations that are shipped.
+test-deploy: ## test alerts and dashboard with real Prometheus, and what is shipped for systemd, Docker and Kubernetes
+	$(CARGO) test --locked --no-run --test cli
+	$(PYTHON) tools/deploy.py test $(ARGS)
 
 # The relay's tests of its command line build the program with just what `cargo test` has built already.
 test-django: tools ## run the tests of the Django package, on the newest and the oldest Python and Django that are here

@@ -3,6 +3,8 @@
 //! After a wanted change, refresh them with `REFRESH_SNAPSHOTS=1 cargo test --test reference`, and read the difference.
 #![cfg(test)]
 
+#[path = "reference/deploy.rs"]
+mod deploy;
 #[path = "reference/errors.rs"]
 mod errors;
 
@@ -83,12 +85,17 @@ fn row(key: &Key) -> String {
     format!("| `{}`<br>`{}` | {} | {values} | {default} |", key.name(), key.environment_name(), key.doc())
 }
 
-#[test]
-fn the_page_of_the_metrics_is_that_of_the_program() {
+/// What `/metrics` says of a process that has not begun.
+fn metrics_text() -> String {
     let environment = vec![("WALPOST_POSTGRES_URL".into(), "postgres://app@db/app".into())];
     let loaded = Config::load(&Sources { environment, ..Sources::default() }).unwrap();
     let supervisor = Supervisor::new(Plan::new(&loaded.config));
-    let text = Metrics::new(supervisor.progress(), supervisor.health()).render().unwrap();
+    Metrics::new(supervisor.progress(), supervisor.health()).render().unwrap()
+}
+
+#[test]
+fn the_page_of_the_metrics_is_that_of_the_program() {
+    let text = metrics_text();
 
     let mut page = format!("# Metrics\n\n{NOTICE}\n{METRICS_INTRODUCTION}");
     for Family { name, help, unit, kind, labels } in families(&text) {
@@ -101,7 +108,7 @@ fn the_page_of_the_metrics_is_that_of_the_program() {
 }
 
 /// One metric as the text format describes it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Family {
     name: String,
     help: String,
@@ -180,8 +187,8 @@ A secret can stand in a file of its own: `password_file` instead of `password`. 
 
 const METRICS_INTRODUCTION: &str = "\
 `GET /metrics` on the admin port (`admin.listen`, default `127.0.0.1:9464`), in the OpenMetrics text format. Counters begin
-at 0 with each process. Labels come from closed sets: no subject, key or id ever becomes one. What to alert on is in
-[the deployment guide](../guides/deploying.md#what-to-alert-on).
+at 0 with each process. Labels come from closed sets: no subject, key or id ever becomes one. What is not known (yet) has
+no sample. Alerts and a dashboard are in [`deploy/`](../../deploy/README.md).
 
 | metric | type | unit | labels | what it is |
 |---|---|---|---|---|

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
+    preflight::SlotLook,
     relay::{Progress, Snapshot},
     supervisor::{Health, HealthWatch, Trouble},
     telemetry::metrics::Metrics,
@@ -90,6 +91,7 @@ fn status_of(health: &Health, now: &Snapshot) -> Value {
             "confirmed": now.confirmed.to_string(),
         },
         "lag": { "bytes": now.lag_bytes(), "seconds": now.oldest_unstored.as_secs_f64() },
+        "slot": health.slot.as_ref().map(slot),
         "events": { "stored": now.events, "in_flight": now.in_flight, "duplicates": now.duplicates },
         "rows": { "skipped": now.skipped, "ignored": now.ignored_changes },
         "transactions": now.transactions,
@@ -108,6 +110,17 @@ fn dead_letters_of(now: &Snapshot) -> Value {
     let by_reason: serde_json::Map<_, _> =
         occurred.map(|(reason, count)| (reason.code().to_owned(), (*count).into())).collect();
     json!({ "total": now.dead_letters.iter().map(|(_, count)| count).sum::<u64>(), "by_reason": by_reason })
+}
+
+/// The slot as last seen.
+fn slot(look: &SlotLook) -> Value {
+    json!({
+        "status": look.status.name(),
+        "active": look.is_active,
+        "retained_bytes": look.retained_bytes,
+        "safe_bytes": look.safe_bytes,
+        "seen_seconds_ago": look.at.elapsed().unwrap_or_default().as_secs_f64(),
+    })
 }
 
 /// What keeps events from being delivered.

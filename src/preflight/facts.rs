@@ -175,12 +175,6 @@ pub async fn slot_reader(session: &Session, slot: &str) -> Result<Option<i32>, S
     Ok(row.map(|row| row.try_get("active_pid")).transpose()?.flatten())
 }
 
-/// Where the server's log ends, as far as it is on disk.
-pub async fn server_end(session: &Session) -> Result<Lsn, SqlError> {
-    let row = session.client().query_one(include_str!("../../sql/preflight/server_end.sql"), &[]).await?;
-    Ok(position(row.try_get("server_end")?).unwrap_or_default())
-}
-
 impl Facts {
     /// The facts about a server that understands none of the other questions.
     fn of_unasked(server: Server) -> Self {

@@ -18,15 +18,17 @@ mod explain;
 mod facts;
 mod judge;
 mod problem;
+mod slot_look;
 mod snapshot;
 mod status;
 mod watermark;
 
 pub use dead_letters::{DeadLetter, Decision, Wanted, decide, list_dead_letters};
 pub use explain::explain;
-pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, server_end, slot_reader};
+pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, slot_reader};
 pub use judge::problems;
 pub use problem::{Problem, counted};
+pub use slot_look::{SlotLook, SlotStatus, look_at_slot};
 pub use snapshot::Visibility;
 pub use status::{
     Seen, StatusObjects, XID_COLUMN, delete_dead_letters, read_dead_letters_to, take_snapshot, write_dead_letters,

@@ -25,7 +25,7 @@ use super::{
     gaps::Gaps,
     gate::Gate,
     intake::{Intake, LogRow},
-    progress::Progress,
+    progress::{Progress, Wait},
     state::Relay,
 };
 use crate::{
@@ -118,6 +118,7 @@ impl Session {
                 () = self.gate.opened() => {}
                 () = sleep_until(timer) => {}
             }
+            self.progress.waited(Wait::Broker, now.elapsed());
             self.check_log()?;
         }
     }
@@ -200,6 +201,7 @@ impl Session {
         while let Some(due) = self.relay.due(now) {
             let (message, ticket) = (self.intake.message(&due)?, due.ticket);
             broker.publish(message, ticket).await?;
+            self.progress.sent();
         }
         Ok(())
     }
@@ -230,7 +232,12 @@ impl Session {
         if may_read && !read_now {
             timer = timer.min(self.read_at);
         }
-        tokio::select! {
+        let wait = match (may_read, self.relay.in_flight()) {
+            (false, _) => Wait::Room,
+            (true, 0) => Wait::Log,
+            (true, _) => Wait::Answers,
+        };
+        let woken = tokio::select! {
             biased;
             () = stop.cancelled() => Ok(Wake::Stop),
             notice = broker.notice() => Ok(Wake::Broker(notice?)),
@@ -242,7 +249,9 @@ impl Session {
             }
             () = self.gate.opened() => Ok(Wake::Timer),
             () = sleep_until(timer) => Ok(Wake::Timer),
-        }
+        };
+        self.progress.waited(wait, now.elapsed());
+        woken
     }
 
     /// Whether there is room for more log.

@@ -22,7 +22,7 @@ pub use gaps::{Gaps, Known, Seen, WayBack};
 pub use gate::{Gate, Wishes, gate};
 pub use intake::{Intake, IntakeError, LogRow};
 pub use notes::{StatusNotes, Wants};
-pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot};
+pub use progress::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot, Wait};
 pub use resume::{LOST_LOG_REMEDY, LostLog, OnOrphans, ResumeError, Start, place_in};
 pub use state::Relay;
 pub use watermark::{Confirmed, Mark, Stored, Watermark, WatermarkError};

@@ -2,6 +2,8 @@
 //!
 //! Plain atomics, written by the driver once per turn of its loop and read at any time. Counters only rise.
 
+mod waits;
+
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -9,7 +11,10 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub use waits::Wait;
+
 use crate::{lsn::Lsn, publish::PoisonReason};
+use waits::Waits;
 
 /// Upper bounds of the latency histogram, from commit to storage, in seconds: the steps double from 0.5 ms on, and the
 /// last ones are for outages.
@@ -26,9 +31,13 @@ pub struct Progress {
     received: AtomicU64,
     published: AtomicU64,
     confirmed: AtomicU64,
+    /// Microseconds of the Unix epoch; 0 before the first.
+    confirmed_at_us: AtomicU64,
+    stored_at_us: AtomicU64,
     in_flight: AtomicU64,
     oldest_commit_time_us: AtomicU64,
     transactions: AtomicU64,
+    sent: AtomicU64,
     events: AtomicU64,
     event_bytes: AtomicU64,
     duplicates: AtomicU64,
@@ -45,6 +54,7 @@ pub struct Progress {
     /// By the place of the reason in [`PoisonReason::ALL`].
     dead_letters: [AtomicU64; PoisonReason::ALL.len()],
     latency: Latency,
+    waits: Waits,
     table_described: Notify,
 }
 
@@ -66,12 +76,18 @@ pub struct Snapshot {
     pub published: Lsn,
     /// What was confirmed to Postgres.
     pub confirmed: Lsn,
+    /// When Postgres was last told something new, or there was nothing to tell.
+    pub confirmed_at: Option<SystemTime>,
+    /// When the stream last stored an event.
+    pub stored_at: Option<SystemTime>,
     /// Messages without an answer.
     pub in_flight: u64,
     /// How long ago the oldest event that is received and not stored was committed.
     pub oldest_unstored: Duration,
     /// Committed transactions received.
     pub transactions: u64,
+    /// Messages handed to the broker's connection, those that were sent again included.
+    pub sent: u64,
     /// Events stored, dead letters included.
     pub events: u64,
     /// Bytes of their rows.
@@ -98,6 +114,8 @@ pub struct Snapshot {
     pub latency_counts: Vec<u64>,
     /// Sum of the latencies.
     pub latency_sum: Duration,
+    /// Time spent waiting, by what for; every kind is there.
+    pub waited: Vec<(Wait, Duration)>,
 }
 
 impl Snapshot {
@@ -118,9 +136,12 @@ impl Progress {
             received: lsn(&self.received),
             published: lsn(&self.published),
             confirmed: lsn(&self.confirmed),
+            confirmed_at: moment(&self.confirmed_at_us),
+            stored_at: moment(&self.stored_at_us),
             in_flight: count(&self.in_flight),
             oldest_unstored: if oldest == 0 { Duration::ZERO } else { age(oldest) },
             transactions: count(&self.transactions),
+            sent: count(&self.sent),
             events: count(&self.events),
             event_bytes: count(&self.event_bytes),
             duplicates: count(&self.duplicates),
@@ -134,6 +155,7 @@ impl Progress {
             dead_letters: PoisonReason::ALL.into_iter().zip(self.dead_letters.iter().map(count)).collect(),
             latency_counts: self.latency.counts.iter().map(count).collect(),
             latency_sum: Duration::from_micros(count(&self.latency.sum_us)),
+            waited: self.waits.all(),
         }
     }
 
@@ -188,13 +210,30 @@ impl Progress {
     }
 
     pub(super) fn confirmed(&self, lsn: Lsn) {
-        self.confirmed.fetch_max(lsn.as_u64(), Relaxed);
+        let lsn = lsn.as_u64();
+        if self.confirmed.fetch_max(lsn, Relaxed) < lsn || lsn >= self.received.load(Relaxed) {
+            self.confirmed_at_us.store(unix_us(), Relaxed);
+        }
+    }
+
+    /// Somebody waited for so long.
+    pub fn waited(&self, wait: Wait, time: Duration) {
+        self.waits.add(wait, time);
+    }
+
+    pub(super) fn sent(&self) {
+        self.sent.fetch_add(1, Relaxed);
     }
 
     pub(super) fn waiting(&self, in_flight: usize, oldest_commit_time_us: Option<i64>) {
         self.in_flight.store(in_flight as u64, Relaxed);
         let oldest = oldest_commit_time_us.and_then(|time| u64::try_from(time).ok()).unwrap_or_default();
         self.oldest_commit_time_us.store(oldest, Relaxed);
+    }
+
+    /// Another process leads: what was on its way here is that one's now.
+    pub fn stands_by(&self) {
+        self.waiting(0, None);
     }
 
     pub(super) fn transaction_received(&self) {
@@ -206,6 +245,7 @@ impl Progress {
         self.event_bytes.fetch_add(bytes as u64, Relaxed);
         let latency = u64::try_from(commit_time_us).map(age).unwrap_or_default();
         self.latency.record(latency);
+        self.stored_at_us.store(unix_us(), Relaxed);
     }
 
     /// Events that turned out to be stored when the stream was read again, without an answer of their own.
@@ -254,6 +294,17 @@ impl Latency {
     }
 }
 
+/// The moment that was noted, if one was.
+fn moment(unix_us: &AtomicU64) -> Option<SystemTime> {
+    Some(unix_us.load(Relaxed)).filter(|us| *us > 0).map(|us| UNIX_EPOCH + Duration::from_micros(us))
+}
+
+/// Now, in microseconds of the Unix epoch.
+fn unix_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// How long ago a moment of Postgres' clock was by ours; zero if the clocks disagree about its being past. Wall time
 /// is used for nothing but such figures.
 fn age(postgres_time_us: u64) -> Duration {
@@ -281,5 +332,23 @@ mod tests {
         progress.server_ends_at(Lsn::new(1000));
         progress.confirmed(Lsn::new(400));
         assert_eq!(progress.snapshot().lag_bytes(), 600);
+    }
+
+    #[test]
+    fn the_last_confirmation_is_as_old_as_what_waits_for_one() {
+        let progress = Progress::default();
+        let noted = || std::mem::take(&mut progress.snapshot().confirmed_at).is_some();
+        let forget = || progress.confirmed_at_us.store(0, Relaxed);
+        progress.received(Lsn::new(1000));
+        assert!(!noted());
+        progress.confirmed(Lsn::new(400));
+        assert!(noted(), "it rose");
+        forget();
+        progress.confirmed(Lsn::new(400));
+        assert!(!noted(), "the rest waits");
+        progress.confirmed(Lsn::new(1000));
+        forget();
+        progress.confirmed(Lsn::new(1000));
+        assert!(noted(), "nothing waits");
     }
 }

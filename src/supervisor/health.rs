@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
-use crate::{code::Code, relay::Progress};
+use crate::{code::Code, preflight::SlotLook, relay::Progress};
 
 /// How often trouble that goes on is told again.
 const REMINDER: Duration = Duration::from_secs(60);
@@ -49,6 +49,12 @@ pub struct Health {
     pub phase: Phase,
     /// What keeps it from delivering; none if nothing does.
     pub trouble: Option<Trouble>,
+    /// How often it began to lead.
+    pub terms: u64,
+    /// How often something was tried again, by what had failed; only what did.
+    pub retries: Vec<(Code, u64)>,
+    /// The slot as last seen; none before the first look.
+    pub slot: Option<SlotLook>,
 }
 
 /// Looks at the service.
@@ -92,6 +98,18 @@ impl Health {
     pub fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::Standby | Phase::Leading) && self.trouble.is_none()
     }
+
+    /// How often something was tried again after this had failed.
+    pub fn retries(&self, code: Code) -> u64 {
+        self.retries.iter().find(|(known, _)| *known == code).map_or(0, |(_, count)| *count)
+    }
+
+    fn count_retry(&mut self, code: Code) {
+        match self.retries.iter_mut().find(|(known, _)| *known == code) {
+            Some((_, count)) => *count += 1,
+            None => self.retries.push((code, 1)),
+        }
+    }
 }
 
 impl fmt::Display for Health {
@@ -126,7 +144,20 @@ impl HealthTeller {
 
     /// Another phase has begun.
     pub(super) fn enter(&self, phase: Phase) {
-        self.health.send_modify(|health| health.phase = phase);
+        self.health.send_modify(|health| {
+            health.phase = phase;
+            health.terms += u64::from(phase == Phase::Leading);
+        });
+    }
+
+    /// What it is doing.
+    pub(super) fn phase(&self) -> Phase {
+        self.health.borrow().phase
+    }
+
+    /// The slot was looked at.
+    pub(super) fn seen(&self, slot: SlotLook) {
+        self.health.send_modify(|health| health.slot = Some(slot));
     }
 
     /// Something keeps events from being delivered, until the relay says that they are again. Whether that is news:
@@ -141,7 +172,10 @@ impl HealthTeller {
         let is_news = trouble.duration() >= REMINDER * trouble.told;
         trouble.told += u32::from(is_news);
         self.progress.block();
-        self.health.send_modify(|health| health.trouble = Some(trouble.clone()));
+        self.health.send_modify(|health| {
+            health.trouble = Some(trouble.clone());
+            health.count_retry(code);
+        });
         (trouble, is_news)
     }
 
@@ -180,5 +214,8 @@ mod tests {
         assert!(watch.now().is_ready());
         let (trouble, is_news) = teller.tell(Code::STREAM_FULL, String::new(), None);
         assert_eq!((trouble.attempts, is_news), (0, true), "it counts from the last delivery");
+        let health = watch.now();
+        let retries = [Code::STREAM_FULL, Code::NATS_UNREACHABLE, Code::TABLE].map(|code| health.retries(code));
+        assert_eq!((retries, health.terms), ([4, 1, 0], 1));
     }
 }

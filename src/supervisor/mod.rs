@@ -20,6 +20,7 @@ mod health;
 mod origin;
 mod peers;
 mod recorder;
+mod slot_watch;
 mod status;
 mod term;
 mod verdict;
@@ -37,7 +38,7 @@ pub(crate) use verdict::{of_broker, of_problem, of_sql, of_stream};
 
 use crate::{
     plan::Plan,
-    relay::{Finish, Progress},
+    relay::{Finish, Progress, Wait},
 };
 use health::HealthTeller;
 
@@ -86,7 +87,7 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(self.unfinished()),
-                () = sleep(pause) => {}
+                () = sleep(pause) => self.progress.waited(Wait::Retry, pause),
             }
         }
     }

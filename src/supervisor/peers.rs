@@ -14,13 +14,14 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{RunError, Supervisor};
 use crate::{
     postgres::sql::{Session as SqlSession, SqlError},
     preflight::{self, Problem},
     publish::Broker,
+    relay::Wait,
 };
 
 /// How long a leader bears to lack the broker: longer than a server's restart, or the way to another one of a cluster.
@@ -52,6 +53,7 @@ impl Supervisor {
             biased;
             free = self.until_free(sql) => free?,
             never = self.answer(sql, &mut reached) => match never? {},
+            never = self.watch_slot(sql) => match never {},
         }
         take_back(sql, Word::Reaches, &self.plan.needs.slot).await?;
         Ok(reached)
@@ -65,7 +67,9 @@ impl Supervisor {
                 tracing::info!(slot, pid, "standing by: another process reads from the slot");
                 is_told = true;
             }
+            let began = Instant::now();
             sleep(SLOT_INTERVAL).await;
+            self.progress.waited(Wait::Slot, began.elapsed());
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -20,14 +20,12 @@ use crate::{
     preflight::{self, Facts, Problem},
     publish::{Broker, Composer, MessageBuilder, SizeLimits, StreamEnd, StreamIdentity, StreamTail},
     relay::{
-        Finish, Gaps, Intake, Known, Mark, Mode, Pause, Progress, Relay, Resume, Session, SessionError, Start,
-        StatusNotes, StopReason, Watermark, WatermarkError, Wishes, gate,
+        Finish, Gaps, Intake, Known, Mark, Mode, Pause, Relay, Resume, Session, SessionError, Start, StatusNotes,
+        StopReason, Watermark, WatermarkError, Wishes, gate,
     },
     replication::{Connection, ReplicationStream, StartOptions},
 };
 
-/// How often the server is asked where its log ends, for the lag.
-const SERVER_END_INTERVAL: Duration = Duration::from_secs(5);
 /// The server's answer to a second reader of a slot, `object_in_use`.
 const SLOT_IN_USE: &str = "55006";
 
@@ -111,7 +109,7 @@ impl Supervisor {
             led = self.lead(&mut session, &mut broker, (&sql, &course), &leave) => led?,
             error = recorder.run() => return Err(error),
             never = cancel_at_end => match never {},
-            never = watch_server_end(&sql, &self.progress) => match never {},
+            never = self.watch_slot(&sql) => match never {},
             never = status.run() => match never {},
             error = guard::until_rows_are_left_out(&sql, &self.plan.needs, &self.progress) => return Err(error),
         };
@@ -140,6 +138,8 @@ impl Supervisor {
     /// continue at.
     async fn prepare(&self, was_ready: &mut bool) -> Result<Lead, RunError> {
         let sql = SqlSession::connect(&self.plan.endpoint).await?;
+        // Whatever else is amiss: how much log the slot holds back is what people want to see then.
+        self.look_at_slot(&sql).await;
         let mut broker = Broker::connect(&self.plan.broker).await?;
         let mut found = self.inspect(&sql, &broker).await?;
         let mut is_taken = found.facts.slot.as_ref().is_some_and(|slot| slot.active_pid.is_some());
@@ -148,6 +148,7 @@ impl Supervisor {
                 *was_ready = true;
                 self.health.enter(Phase::Standby);
                 self.health.clear();
+                self.progress.stands_by();
                 match self.stand_by(&sql).await? {
                     Some(reached) => broker = reached,
                     None if broker.is_open() => {}
@@ -372,17 +373,5 @@ impl Supervisor {
             _ => {}
         }
         Ok((end, identity))
-    }
-}
-
-/// Asks the server now and then where its log ends. Only the lag depends on it, so a failure is none of delivery's.
-async fn watch_server_end(sql: &SqlSession, progress: &Progress) -> Infallible {
-    let mut ticks = interval(SERVER_END_INTERVAL);
-    loop {
-        ticks.tick().await;
-        match preflight::server_end(sql).await {
-            Ok(lsn) => progress.server_ends_at(lsn),
-            Err(error) => tracing::debug!(%error, "cannot ask Postgres where its log ends"),
-        }
     }
 }

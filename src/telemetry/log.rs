@@ -6,7 +6,10 @@
 mod line;
 mod queue;
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::Value;
 use tracing::{
@@ -31,8 +34,18 @@ pub fn install(log: &Log, terminal: Terminal) -> Result<LogGuard, LogError> {
     let lines = Lines { style, queue: Arc::clone(&queue) };
     let subscriber = tracing_subscriber::registry().with(log.level.filter()).with(lines);
     subscriber.try_init().map_err(|_| LogError::Taken)?;
+    // There is one log in a process, so this is the first.
+    drop(INSTALLED.set(Arc::clone(&queue)));
     Ok(LogGuard { queue, style })
 }
+
+/// How many lines of the process' log were dropped because their reader was too slow.
+pub fn dropped_lines() -> u64 {
+    INSTALLED.get().map_or(0, |queue| queue.dropped())
+}
+
+/// The queue of the process' log, for those who only look.
+static INSTALLED: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// A line like those of a JSON log, for what ends the process; whoever writes it waits until it is written.
 pub fn last_line(message: &'static str, fields: impl IntoIterator<Item = (&'static str, Value)>) -> String {
@@ -62,11 +75,6 @@ pub struct LogGuard {
 }
 
 impl LogGuard {
-    /// How many lines were dropped because their reader was too slow.
-    pub fn dropped_lines(&self) -> u64 {
-        self.queue.dropped()
-    }
-
     /// Whether each line is a JSON object.
     pub fn is_json(&self) -> bool {
         self.style == Style::Json

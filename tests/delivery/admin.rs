@@ -6,10 +6,11 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use crate::{
-    daemon::{Daemon, Page, Settings},
+    daemon::{Daemon, Page, Settings, free_address},
+    stage::Stage,
     stream::Reader,
     wait,
-    world::{connect, database, nats, newest},
+    world::{connect, database, nats, newest, own_postgres},
 };
 
 /// As many events as the tests count.
@@ -21,7 +22,9 @@ const INSERT: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, even
            '{\"canary\": \"canary\", \"Nats-Rollup\": \"canary\"}' FROM generate_series(1, 500) n";
 
 /// Labels that may occur, each with a closed set of values.
-const LABELS: [&str; 6] = ["code", "version", "phase", "stage", "reason", "le"];
+const LABELS: [&str; 8] = ["code", "version", "phase", "stage", "reason", "status", "for", "le"];
+/// No more samples than this, whatever happens (a closed set for each label).
+const MOST_SAMPLES: usize = 200;
 
 /// Sets everything up in a database of this name, and delivers.
 async fn deliver(name: &str, settings: impl FnOnce(Settings) -> Settings) -> (Daemon, Reader) {
@@ -89,11 +92,26 @@ async fn metrics_are_open_metrics_and_count_every_event_without_showing_one() {
         ("walpost_lag_bytes", 0),
         ("walpost_commit_to_stored_seconds_count", EVENTS),
         ("walpost_phase{phase=\"leading\"}", 1),
+        ("walpost_ready", 1),
+        ("walpost_terms_total", 1),
+        ("walpost_messages_sent_total", EVENTS),
+        ("walpost_slot_active", 1),
+        ("walpost_slot_status{status=\"reserved\"}", 1),
+        ("walpost_log_lines_dropped_total", 0),
     ] {
         let found = samples.iter().find(|(sample, _)| *sample == name).unwrap_or_else(|| panic!("no {name}: {body}"));
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
         let expected = value as f64;
         assert!((found.1 - expected).abs() < f64::EPSILON, "{found:?} instead of {value}");
+    }
+    assert!(samples.len() < MOST_SAMPLES, "{} samples", samples.len());
+    let value = |name: &str| samples.iter().find(|(sample, _)| *sample == name).map(|(_, value)| *value);
+    assert!(value("walpost_slot_retained_bytes") > Some(0.0));
+    assert_eq!(value("walpost_slot_safe_bytes"), None, "there is no limit");
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    for moment in ["start", "confirmed", "stored", "slot_seen"] {
+        let age = now - value(&format!("walpost_{moment}_timestamp_seconds")).unwrap();
+        assert!((-60.0..60.0).contains(&age), "{moment} {age}");
     }
     // Nothing from the rows is shown: not as a label, not on another page, not in the log.
     let pages = [body, page(&daemon, "/status").await.body];
@@ -130,6 +148,32 @@ fn samples(text: &str) -> Vec<(&str, f64)> {
         samples.push((name, value));
     }
     samples
+}
+
+#[tokio::test]
+async fn a_standby_says_so_is_ready_and_shows_how_much_log_the_slot_holds_back() {
+    let stage = Stage::set(own_postgres(&[("max_slot_wal_keep_size", "1GB")]).await, |settings| settings).await;
+    let leader = stage.settings.lead().await;
+    let standby = stage.settings.clone().with("ADMIN_LISTEN", &free_address().to_string()).start();
+    standby.until_phase("standby").await;
+    let ready = page(&standby, "/ready").await;
+    assert_eq!((ready.code, ready.body.as_str()), (200, "standby\n"));
+    let has = |body: &str, line: &str| body.lines().any(|found| found == line);
+    let body = page(&standby, "/metrics").await.body;
+    for line in
+        ["walpost_ready 1", "walpost_phase{phase=\"standby\"} 1", "walpost_slot_active 1", "walpost_terms_total 0"]
+    {
+        assert!(has(&body, line), "no {line}: {body}");
+    }
+    let value = |name| samples(&body).iter().find(|(sample, _)| *sample == name).map(|(_, value)| *value);
+    let (retained, safe) = (value("walpost_slot_retained_bytes").unwrap(), value("walpost_slot_safe_bytes").unwrap());
+    assert!(retained > 0.0 && safe > 1e8 && safe < 2e9, "{retained} {safe}");
+    assert!(value("walpost_lag_bytes").unwrap().abs() < 1.0, "who does not lead has no lag: {body}");
+
+    assert_eq!(leader.terminate().await, 0);
+    standby.until_phase("leading").await;
+    assert!(has(&page(&standby, "/metrics").await.body, "walpost_terms_total 1"));
+    assert_eq!(standby.terminate().await, 0);
 }
 
 #[tokio::test]

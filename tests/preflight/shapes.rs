@@ -2,7 +2,7 @@
 
 use walpost::{
     outbox::ColumnType,
-    preflight::{Problem, base_types, inspect, server_end},
+    preflight::{Problem, SlotStatus, base_types, inspect, look_at_slot},
 };
 
 use crate::world::{World, servers};
@@ -150,6 +150,23 @@ async fn the_facts_are_those_of_the_server() {
         let slot = facts.slot.unwrap();
         assert_eq!((slot.active_pid, slot.wal_status.as_deref()), (None, Some("reserved")));
         assert!(slot.restart.unwrap() <= slot.confirmed_flush.unwrap());
-        assert!(server_end(&world.session).await.unwrap() >= slot.restart.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_look_at_the_slot_tells_how_much_log_it_keeps() {
+    for server in servers().await {
+        let world = World::new(server, "look").await;
+        let look = async || look_at_slot(&world.session, &world.needs.slot).await.unwrap();
+        let missing = look().await;
+        assert_eq!((missing.status, missing.is_active), (SlotStatus::Missing, false));
+        assert_eq!((missing.retained_bytes, missing.safe_bytes), (None, None));
+        world.execute(SLOT).await;
+        let before = look().await;
+        assert_eq!((before.status, before.is_active), (SlotStatus::Reserved, false));
+        assert_eq!(before.safe_bytes, None, "there is no limit");
+        world.execute(TABLE).await;
+        let after = look().await;
+        assert!(after.retained_bytes > before.retained_bytes && after.server_end > before.server_end, "{after:?}");
     }
 }

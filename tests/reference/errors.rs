@@ -361,7 +361,7 @@ fn the_links_of_every_page_lead_somewhere() {
 }
 
 /// The anchor of a heading, as the usual renderers of Markdown make it.
-fn slug(heading: &str) -> String {
+pub(super) fn slug(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
     kept.chars()
         .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
