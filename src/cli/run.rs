@@ -30,6 +30,12 @@ pub(super) fn run(args: &RunArgs, config: &Config, console: &mut Console) -> Res
     }
     runtime::block_on(async {
         let stop = runtime::stop_on_signal()?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            slot = %config.postgres.slot,
+            stream = %config.nats.stream,
+            "starting"
+        );
         match deliver(config, &stop).await {
             Ok(Finish::Drained) => tracing::info!("stopped; everything that was under way is stored and confirmed"),
             Ok(Finish::Abandoned { in_flight }) => tracing::warn!(

@@ -1,6 +1,6 @@
 //! One term: from the first look at both sides to the end of one replication connection.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
