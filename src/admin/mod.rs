@@ -119,7 +119,7 @@ fn slot(look: &SlotLook) -> Value {
         "active": look.is_active,
         "retained_bytes": look.retained_bytes,
         "safe_bytes": look.safe_bytes,
-        "seen_seconds_ago": look.at.elapsed().unwrap_or_default().as_secs_f64(),
+        "seen_seconds_ago": look.at.elapsed().as_secs_f64(),
     })
 }
 

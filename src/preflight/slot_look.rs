@@ -1,7 +1,6 @@
 //! A look at the slot: how much log it keeps and how near to lost it is, for those who watch.
 
-use std::time::SystemTime;
-
+use tokio::time::Instant;
 use tokio_postgres::Row;
 
 use crate::{
@@ -13,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotLook {
     /// When.
-    pub at: SystemTime,
+    pub at: Instant,
     /// Where the server's log ended, as far as it was on disk; none on a standby.
     pub server_end: Option<Lsn>,
     /// Whether the log that the slot needs is there.
@@ -81,7 +80,7 @@ impl SlotLook {
             Ok(row.try_get::<_, Option<i64>>(name)?.map(|bytes| u64::try_from(bytes).unwrap_or_default()))
         };
         Ok(Self {
-            at: SystemTime::now(),
+            at: Instant::now(),
             server_end: row.try_get::<_, Option<&str>>("server_end")?.and_then(|text| text.parse().ok()),
             status: if is_there { SlotStatus::of(row.try_get("wal_status")?) } else { SlotStatus::Missing },
             is_active: row.try_get("is_active")?,

@@ -130,7 +130,7 @@ fn encode_slot(encoder: &mut DescriptorEncoder<'_>, slot: Option<&SlotLook>) -> 
         }
     }
     let help = "When the slot was last looked at; every 5 s, while Postgres answers";
-    encode_moment(encoder, "slot_seen_timestamp", help, slot.map(|slot| slot.at))
+    encode_moment(encoder, "slot_seen_timestamp", help, slot.map(|slot| SystemTime::now() - slot.at.elapsed()))
 }
 
 /// When things last happened; no value if they never did. Ages are left to whoever asks: `time() - …`.
