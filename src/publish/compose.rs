@@ -84,6 +84,11 @@ impl Composer {
         self.builder.link(message, before);
     }
 
+    /// Has the message say which place should stand before it in the stream, for whoever reads that back.
+    pub fn name_previous(&mut self, message: &mut Message, previous: Place) {
+        self.builder.name_previous(message, previous);
+    }
+
     /// A dead letter, if that is wanted and the broker takes even that.
     #[cold]
     fn poisoned<'a>(

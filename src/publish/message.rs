@@ -8,7 +8,7 @@ use std::{borrow::Cow, str::FromStr, sync::Arc};
 use async_nats::{HeaderMap, HeaderName, HeaderValue, Subject};
 use bytes::Bytes;
 
-use super::stream::{DISPLACED_HEADER, POSITION_HEADER};
+use super::stream::{DISPLACED_HEADER, POSITION_HEADER, PREVIOUS_HEADER};
 use crate::{
     outbox::{DropReason, Dropped, Event, SubjectError, Template, check_value, for_each_header},
     position::{Place, Source},
@@ -20,6 +20,7 @@ pub(super) const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("N
 const EXPECTED_LAST_MSG_ID: HeaderName = HeaderName::from_static("Nats-Expected-Last-Msg-Id");
 pub(super) const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
 const DISPLACED: HeaderName = HeaderName::from_static(DISPLACED_HEADER);
+const PREVIOUS: HeaderName = HeaderName::from_static(PREVIOUS_HEADER);
 pub(super) const AGGREGATE_TYPE: HeaderName = HeaderName::from_static("Walpost-Aggregate-Type");
 pub(super) const AGGREGATE_ID: HeaderName = HeaderName::from_static("Walpost-Aggregate-Id");
 pub(super) const EVENT_TYPE: HeaderName = HeaderName::from_static("Walpost-Event-Type");
@@ -165,6 +166,15 @@ impl MessageBuilder {
         let headers_bytes = headers_bytes(&message.headers) + line_bytes(&EXPECTED_LAST_MSG_ID, &before);
         if self.limits.check_bytes(headers_bytes, message.payload.len()).is_ok() {
             message.headers.insert(EXPECTED_LAST_MSG_ID, before);
+        }
+    }
+
+    /// Says which place should stand before the message in the stream, if there is room to say so.
+    pub(super) fn name_previous(&mut self, message: &mut Message, previous: Place) {
+        let previous = self.position(previous);
+        let headers_bytes = headers_bytes(&message.headers) + line_bytes(&PREVIOUS, &previous);
+        if self.limits.check_bytes(headers_bytes, message.payload.len()).is_ok() {
+            message.headers.insert(PREVIOUS, previous);
         }
     }
 

@@ -34,6 +34,8 @@ use crate::position::{Position, PositionError};
 pub(super) const POSITION_HEADER: &str = "Walpost-Position";
 /// The header that carries the place of an event that went to the end of the stream because it had been displaced.
 pub(super) const DISPLACED_HEADER: &str = "Walpost-Displaced";
+/// The header that names the position that should stand before a message, which had no answer yet when this was sent.
+pub(super) const PREVIOUS_HEADER: &str = "Walpost-Previous";
 /// JetStream's error for a stream that does not exist.
 const STREAM_NOT_FOUND: u64 = 10059;
 /// JetStream's errors for an account or a server without it.

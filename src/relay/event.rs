@@ -113,6 +113,8 @@ pub struct Due<'a, R> {
     /// The row before it, if that one is not known to be stored: its message must be the last of the stream. Otherwise
     /// the sequence says as much.
     pub before: Option<&'a R>,
+    /// Up to where the stream holds everything before this row, if the row before it is not known to be stored.
+    pub previous: Option<Place>,
     /// Where the row stands in the log.
     pub place: Place,
     /// Up to where the stream holds everything once it holds this row.

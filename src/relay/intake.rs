@@ -160,16 +160,17 @@ impl Intake {
 
     /// Makes the message of a row whose turn it is.
     pub(super) fn message(&mut self, due: &Due<'_, LogRow>) -> Result<Message, IntakeError> {
-        let Due { place, checkpoint, expected_last_sequence, before, row: LogRow { data, binding, told, id }, .. } =
-            *due;
+        let Due { place, checkpoint, expected_last_sequence, before, previous, row, .. } = *due;
+        let LogRow { data, binding, told, id } = row;
         let chain = Chain { expected_last_sequence, place, checkpoint };
         let mut composed = self.composer.compose(binding, new_row(data)?, data, chain)?;
-        if self.mode == Mode::Chain {
-            let before = before.filter(|_| self.is_linked);
+        if self.mode == Mode::Chain && self.is_linked {
             if let Some(before) = before.and_then(|before| before.id.borrow().clone()) {
                 self.composer.link(&mut composed.message, before);
             }
             id.replace(composed.message.id());
+        } else if let Some(previous) = previous {
+            self.composer.name_previous(&mut composed.message, previous);
         }
         if place != checkpoint {
             let event_id = composed.id.as_deref().map(Traceable).map(tracing::field::display);

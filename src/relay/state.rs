@@ -155,10 +155,11 @@ impl<R> Relay<R> {
         self.waiting_since.get_or_insert(now);
         // Somebody else's message can take the place of the one before: the sequence holds then, and the chain does not.
         let before = index.checked_sub(1).filter(|_| self.mode == Mode::Chain);
-        let before = before.and_then(|before| self.rows.get(before)).map(|before| &before.row);
+        let before = before.and_then(|before| self.rows.get(before));
+        let (before, previous) = (before.map(|before| &before.row), before.map(|before| before.checkpoint));
         let row = self.rows.get(index)?;
         let Row { place, checkpoint, row, .. } = row;
-        Some(Due { ticket, expected_last_sequence, before, place: *place, checkpoint: *checkpoint, row })
+        Some(Due { ticket, expected_last_sequence, before, previous, place: *place, checkpoint: *checkpoint, row })
     }
 
     /// What the stream is known to hold: nothing up to that sequence is missing.

@@ -49,7 +49,7 @@ impl Supervisor {
                 places = gaps.len(),
                 last_sequence = last,
                 action = "let nobody but walpost write to its stream",
-                "messages of others lie between walpost's own, and may have displaced events; those go to the end of the stream",
+                "messages of others took the places of events; those go to the end of the stream",
             );
         }
         Ok(gaps)
@@ -58,11 +58,13 @@ impl Supervisor {
 
 impl Course {
     fn seen(&self, kept: &Kept) -> Seen {
-        let Kept::Ours { position, displaced } = kept else { return Seen::Foreign };
-        match (self.origin.place_of(position), displaced.as_ref().map(|displaced| self.origin.place_of(displaced))) {
-            (Some(checkpoint), None) => Seen::Event { checkpoint, displaced: None },
-            (Some(checkpoint), Some(Some(displaced))) => Seen::Event { checkpoint, displaced: Some(displaced) },
-            (Some(_), Some(None)) | (None, _) => Seen::OfAnotherLog,
+        let Kept::Ours { position, displaced, previous } = kept else { return Seen::Foreign };
+        let place_of = |position: &Option<Position>| position.as_ref().map(|position| self.origin.place_of(position));
+        match (self.origin.place_of(position), place_of(displaced), place_of(previous)) {
+            (None, ..) | (_, Some(None), _) | (.., Some(None)) => Seen::OfAnotherLog,
+            (Some(checkpoint), displaced, previous) => {
+                Seen::Event { checkpoint, displaced: displaced.flatten(), previous: previous.flatten() }
+            }
         }
     }
 }

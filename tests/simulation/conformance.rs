@@ -123,7 +123,8 @@ impl Pair {
         };
         let id = (!chance.one_in(10)).then(|| chance.below(IDS));
         let event = (!chance.one_in(5)).then_some(self.events);
-        let publish = Publish { id, expected, behind, is_for_us: !chance.one_in(25), event, checkpoint: event };
+        let publish =
+            Publish { id, expected, behind, is_for_us: !chance.one_in(25), event, checkpoint: event, previous: None };
         self.events += 1;
         let mut modelled = self.model.publish(publish, 0);
         let real = self.ask(publish).await;

@@ -330,6 +330,7 @@ impl Daemon {
             let (event, place, checkpoint) = (*due.row, due.place, room.event_at(due.checkpoint));
             let id_of = |event: u64| room.postgres.events[usize::try_from(event).unwrap()].id;
             let before = due.before.filter(|_| room.plan.is_linked);
+            let previous = due.previous.filter(|_| !room.plan.is_linked).map(|previous| room.event_at(previous));
             let behind = self.mistakes.behind(before.copied().map(id_of));
             let expected = self.mistakes.expected(due.expected_last_sequence);
             let publish = Publish {
@@ -339,6 +340,7 @@ impl Daemon {
                 is_for_us: true,
                 event: Some(event),
                 checkpoint: Some(checkpoint),
+                previous,
             };
             let sent = Sent { ticket: due.ticket, publish };
             self.mistakes.check_place(event, place, room)?;

@@ -19,12 +19,14 @@ pub(crate) struct Publish {
     pub(crate) event: Option<u64>,
     /// The event up to which the stream holds all once it holds this message.
     pub(crate) checkpoint: Option<u64>,
+    /// The event up to which the stream should hold all before this message, if it says so.
+    pub(crate) previous: Option<u64>,
 }
 
 impl Publish {
     /// What somebody else writes.
     pub(crate) const FOREIGN: Self =
-        Self { id: None, expected: None, behind: None, is_for_us: true, event: None, checkpoint: None };
+        Self { id: None, expected: None, behind: None, is_for_us: true, event: None, checkpoint: None, previous: None };
 }
 
 /// What the stream answers.
@@ -43,6 +45,7 @@ pub(crate) struct Stored {
     pub(crate) id: Option<u64>,
     pub(crate) event: Option<u64>,
     pub(crate) checkpoint: Option<u64>,
+    pub(crate) previous: Option<u64>,
     pub(crate) at: u64,
 }
 
@@ -118,9 +121,9 @@ impl Stream {
             return Answer::Refused(TOO_MANY_MESSAGES);
         }
         self.last += 1;
-        let Publish { id, event, checkpoint, .. } = message;
+        let Publish { id, event, checkpoint, previous, .. } = message;
         self.last_id = id;
-        self.messages.push_back(Stored { sequence: self.last, id, event, checkpoint, at: now });
+        self.messages.push_back(Stored { sequence: self.last, id, event, checkpoint, previous, at: now });
         if let Some(id) = id {
             self.known.insert(id, (self.last, now));
         }
@@ -160,10 +163,9 @@ impl Stream {
         self.messages.iter().rev().copied()
     }
 
-    /// Whether the message before the last one is an event in its place, or gone.
-    pub(crate) fn is_in_turn(&self) -> bool {
-        let before = self.back().nth(1).filter(|before| before.sequence + 1 == self.last);
-        before.is_none_or(|before| before.event.is_some() && before.event == before.checkpoint)
+    /// Whether somebody else ever wrote to it, as far as it still has that.
+    pub(crate) fn has_foreign(&self) -> bool {
+        self.messages.iter().any(|message| message.event.is_none())
     }
 
     /// The id of the last message that was stored.

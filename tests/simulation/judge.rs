@@ -73,28 +73,30 @@ impl Judge {
         event < self.next || self.beyond.contains(&event)
     }
 
-    /// The stream stored an event, in a message that says how far the stream is whole with it; `is_in_turn` unless the
-    /// message before it is somebody else's, or that of a displaced event: I2, I3, I4, I8.
-    pub(crate) fn stored(&mut self, event: u64, checkpoint: Option<u64>, is_in_turn: bool) -> Result<(), Violation> {
+    /// The stream stored an event, in a message that says how far the stream is whole with it: I2, I3, I4, I8. Only where
+    /// others write, and messages are not linked, may it stand before one that should come first.
+    pub(crate) fn stored(&mut self, event: u64, checkpoint: Option<u64>, has_foreign: bool) -> Result<(), Violation> {
         if event >= self.key_of.len() as u64 {
             return Err(broken("I2", format!("event {event} is stored and was never committed")));
         }
         match self.mode {
-            Mode::Chain if checkpoint == Some(event) => self.stored_in_chain(event, is_in_turn),
+            Mode::Chain if checkpoint == Some(event) => self.stored_in_chain(event, has_foreign),
             Mode::Chain => self.stored_at_the_end(event, checkpoint),
             Mode::Shared => self.stored_in_shared(event),
         }
     }
 
-    fn stored_in_chain(&mut self, event: u64, is_in_turn: bool) -> Result<(), Violation> {
+    fn stored_in_chain(&mut self, event: u64, has_foreign: bool) -> Result<(), Violation> {
         let due = self.last.map_or(0, |last| last + 1).max(self.next);
         if event > due {
-            if self.is_linked || is_in_turn {
+            if self.is_linked || !has_foreign {
                 return Err(broken("I3", format!("event {event} is stored although {due} is not")));
             }
             self.displaced.extend(due..event);
         }
-        if self.last.is_some_and(|last| event <= last) && !self.may_repeat {
+        // Two leaders that expect different sequences may both store an event; none is lost by it.
+        let may_repeat = self.may_repeat || (has_foreign && !self.is_linked);
+        if self.last.is_some_and(|last| event <= last) && !may_repeat {
             return Err(broken("I4", format!("event {event} is stored again or behind a later one")));
         }
         self.last = Some(event);

@@ -120,7 +120,8 @@ impl Room {
             lowest = message.sequence;
             let seen = message.event.zip(message.checkpoint).map_or(Seen::Foreign, |(event, checkpoint)| {
                 let displaced = (event != checkpoint).then(|| self.place(event));
-                Seen::Event { checkpoint: self.place(checkpoint), displaced }
+                let previous = message.previous.map(|previous| self.place(previous));
+                Seen::Event { checkpoint: self.place(checkpoint), displaced, previous }
             });
             if way.look(message.sequence, seen).is_break() {
                 return way.end(Depth::Enough);

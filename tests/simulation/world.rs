@@ -311,7 +311,7 @@ impl World {
             room.note(|room| format!("the broker answers {event} on {link}: {answer:?} ({:?})", room.broker.mood));
             match answer {
                 Some(Answer::Stored(_)) => {
-                    room.judge.stored(event, publish.checkpoint, room.broker.stream.is_in_turn())?;
+                    room.judge.stored(event, publish.checkpoint, room.broker.stream.has_foreign())?;
                     room.tally.mark_if(publish.checkpoint != Some(event), Happened::Displaced);
                     for (other, rest) in room.broker.links.iter_mut().enumerate() {
                         rest.is_overtaken |= other != link && !rest.to_server.is_empty();

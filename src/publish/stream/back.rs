@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use async_nats::jetstream::{message::StreamMessage, stream::RawMessageErrorKind};
 use futures_util::{StreamExt, stream};
 
-use super::{DISPLACED_HEADER, POSITION_HEADER, StreamError, StreamInspector, StreamProblem};
+use super::{DISPLACED_HEADER, POSITION_HEADER, PREVIOUS_HEADER, StreamError, StreamInspector, StreamProblem};
 use crate::position::Position;
 
 /// How many questions are under way at once: enough to keep the server busy, and few enough that their answers fit into
@@ -21,6 +21,8 @@ pub enum Kept {
         position: Position,
         /// Where its event stands, if it was displaced and went to the end.
         displaced: Option<Position>,
+        /// The position of the message that should stand before it, if it says so.
+        previous: Option<Position>,
     },
     /// Somebody else's.
     Foreign,
@@ -72,5 +74,5 @@ fn kept(message: &StreamMessage, sequence: u64) -> Result<Kept, StreamError> {
         value.transpose().map_err(|source| StreamError::Position { sequence, source })
     };
     let Some(position) = read(POSITION_HEADER)? else { return Ok(Kept::Foreign) };
-    Ok(Kept::Ours { position, displaced: read(DISPLACED_HEADER)? })
+    Ok(Kept::Ours { position, displaced: read(DISPLACED_HEADER)?, previous: read(PREVIOUS_HEADER)? })
 }

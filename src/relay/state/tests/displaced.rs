@@ -6,8 +6,8 @@ use crate::relay::gaps::{Known, Seen, WayBack};
 /// Event 1 of the transaction at 10 is missing from a stream that ends with event 2, under the sequence 7.
 fn bench() -> Bench {
     let mut way = WayBack::new(Known::default());
-    let event = |index| Seen::Event { checkpoint: place(10, index), displaced: None };
-    for (sequence, seen) in [(7, event(2)), (6, Seen::Foreign), (5, event(0))] {
+    let event = |index, previous| Seen::Event { checkpoint: place(10, index), displaced: None, previous };
+    for (sequence, seen) in [(7, event(2, Some(place(10, 1)))), (6, Seen::Foreign), (5, event(0, None))] {
         assert!(way.look(sequence, seen).is_continue());
     }
     let end = Resume { last_sequence: 7, stored: Some(place(10, 2)) };
@@ -71,8 +71,10 @@ fn the_chain_is_laid_out_anew_when_an_event_was_displaced() {
     bench.transaction(10, 3);
     bench.send();
     let mut way = WayBack::new(Known::default());
-    let event = |commit_lsn, index| Seen::Event { checkpoint: place(commit_lsn, index), displaced: None };
-    for (sequence, seen) in [(3, event(10, 1)), (2, Seen::Foreign), (1, event(1, 0))] {
+    let event = |place, previous| Seen::Event { checkpoint: place, displaced: None, previous };
+    for (sequence, seen) in
+        [(3, event(place(10, 1), Some(place(10, 0)))), (2, Seen::Foreign), (1, event(place(1, 0), None))]
+    {
         assert!(way.look(sequence, seen).is_continue());
     }
     let gaps = way.end(crate::publish::Depth::Whole);
