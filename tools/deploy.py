@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import List, Optional
 
 from django_package import pythons
 
@@ -42,7 +41,7 @@ hint: on Debian and Ubuntu run `apt-get update`, or install `prometheus`; elsewh
 """
 
 
-def main(arguments: List[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the tests; the exit code."""
     if arguments[:1] != ["test"]:
         sys.stderr.write("usage: tools/deploy.py test [arguments of pytest]\n")
@@ -79,13 +78,13 @@ def environment(program: str) -> Path:
     return python
 
 
-def find_promtool() -> Optional[str]:
+def find_promtool() -> str | None:
     """The promtool that is here."""
     own = TOOLS / "promtool" / "promtool"
     return str(own) if own.is_file() else shutil.which("promtool")
 
 
-def fetch_promtool() -> Optional[str]:
+def fetch_promtool() -> str | None:
     """Unpack promtool from Debian's package; nothing if that cannot be had."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         return None
@@ -104,7 +103,7 @@ def fetch_promtool() -> Optional[str]:
     return find_promtool()
 
 
-def download(folder: Path) -> Optional[Path]:
+def download(folder: Path) -> Path | None:
     """Have apt fetch the pinned version; where the archive has it no more, the one that it has."""
     if not candidate() and os.geteuid() == 0:  # a machine that never heard of the archive's contents
         subprocess.run(["apt-get", "update", "-qq"], check=False)

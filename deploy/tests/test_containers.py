@@ -22,9 +22,7 @@ def copied() -> set[str]:
 
 
 def test_the_dockerfile_is_without_reproach() -> None:
-    done = subprocess.run(
-        [Path(sys.executable).parent / "hadolint", DOCKERFILE], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([Path(sys.executable).parent / "hadolint", DOCKERFILE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -95,8 +95,12 @@ def test_walpost_takes_the_configuration(name: str, pod: dict[str, Any], tmp_pat
     text = documents("walpost.yaml")["ConfigMap"]["data"]["walpost.toml"]
     (tmp_path / "walpost.toml").write_text(text.replace("/run/secrets/walpost", str(secrets)))
     environment = {entry["name"]: entry["value"] for entry in pod["containers"][0].get("env", [])}
-    command = [WALPOST, "config", "check"]
     done = subprocess.run(
-        command, cwd=tmp_path, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, text=True, check=False
+        [str(WALPOST), "config", "check"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -36,7 +36,11 @@ async fn a_life_has_one_line_for_each_change_of_state() {
     let mut stage = Stage::set(own_postgres(&[]).await, |settings| settings).await;
     let first = stage.settings.lead().await;
     let daemon = stage.settings.clone().with("ADMIN_LISTEN", &free_address().to_string()).start();
-    daemon.until_phase("standby").await;
+    // It may be in the phase and not have asked yet who has the slot.
+    wait::until("it says that it stands by", async || {
+        messages(&daemon).iter().any(|message| message.starts_with("standing by"))
+    })
+    .await;
     assert_eq!(first.terminate().await, 0);
     daemon.until_phase("leading").await;
     for sequence in 1..=3 {

@@ -247,7 +247,7 @@ async fn only_rows_of_the_table_of_that_name_are_events() {
             format!("BEGIN; {} {} COMMIT", event("outbox", "c"), event("outbox_new", "forgotten")),
             // Made from scratch, in one transaction with an event on either side.
             format!(
-                "BEGIN; {} DROP TABLE outbox; CREATE TABLE outbox (payload json, event_type text, aggregate_id text,
+                "BEGIN; {} DROP TABLE outbox CASCADE; CREATE TABLE outbox (payload json, event_type text, aggregate_id text,
                  aggregate_type text, id text); ALTER PUBLICATION walpost ADD TABLE outbox;
                  INSERT INTO outbox VALUES ('{{}}', 'placed', '1', 'order', 'e'); COMMIT",
                 event("outbox", "d")
