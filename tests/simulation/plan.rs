@@ -64,7 +64,9 @@ impl Plan {
         let loses_power = is_chain && chance.one_in(4);
         let purges = is_chain && !loses_power && chance.one_in(6);
         let repeats_ids = !loses_power && !purges && chance.one_in(6);
-        let is_linked = !is_chain || mutation.is_some() || chance.one_in(2);
+        // Where messages are not linked, an id that is passed over shortens the chain, and what an old connection delivers
+        // late may fit into it.
+        let is_linked = !is_chain || mutation.is_some() || repeats_ids || chance.one_in(2);
         let mut some = |weight| if chance.one_in(2) { weight } else { 0 };
         let faults = Faults {
             kill: some(2),
