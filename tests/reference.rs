@@ -18,6 +18,7 @@ use std::{
 
 use walpost::{
     config::{Config, KEYS, Key, KeyPreset, Kind, Sources},
+    doctor::{Check, Side},
     plan::Plan,
     supervisor::Supervisor,
     telemetry::metrics::Metrics,
@@ -27,7 +28,7 @@ use walpost::{
 const NOTICE: &str = "<!-- Rendered by tests/reference.rs. Change the program, not this page. -->\n";
 
 /// The commands in the order of the page, each with the file in `tests/cli/help/` that holds its help.
-const COMMANDS: [(&str, &str); 12] = [
+const COMMANDS: [(&str, &str); 14] = [
     ("walpost", "walpost"),
     ("walpost run", "run"),
     ("walpost setup", "setup"),
@@ -36,6 +37,8 @@ const COMMANDS: [(&str, &str); 12] = [
     ("walpost dlq show", "dlq-show"),
     ("walpost dlq retry", "dlq-retry"),
     ("walpost dlq discard", "dlq-discard"),
+    ("walpost doctor", "doctor"),
+    ("walpost status", "status"),
     ("walpost sandbox", "sandbox"),
     ("walpost config", "config"),
     ("walpost config show", "config-show"),
@@ -162,6 +165,18 @@ fn the_page_of_the_command_line_is_that_of_the_help() {
 }
 
 #[test]
+fn the_page_of_the_checks_is_that_of_doctor() {
+    let mut page = format!("# Checks of walpost doctor\n\n{NOTICE}\n{CHECKS_INTRODUCTION}");
+    for (side, title) in [(Side::Postgres, "Postgres"), (Side::Nats, "NATS"), (Side::Walpost, "walpost")] {
+        write!(page, "\n## {title}\n\n| check | what is looked at | why |\n|---|---|---|\n").unwrap();
+        for check in Check::ALL.iter().filter(|check| check.side() == side) {
+            writeln!(page, "| `{}` | {} | {} |", check.id(), check.looks_at(), check.why()).unwrap();
+        }
+    }
+    compare("checks.md", &page);
+}
+
+#[test]
 fn no_command_is_left_out_of_the_page() {
     let mut files: Vec<_> = fs::read_dir(in_repository("tests/cli/help"))
         .unwrap()
@@ -194,13 +209,18 @@ no sample. Alerts and a dashboard are in [`deploy/`](../../deploy/README.md).
 |---|---|---|---|---|
 ";
 
+const CHECKS_INTRODUCTION: &str = "\
+What `walpost doctor` looks at. A name is for ever: with `--format json` a program can rely on it. How to read the report is in
+[the guide](../guides/doctor.md).
+";
+
 const CLI_INTRODUCTION: &str = "\
 Data goes to standard output, everything else to standard error.
 
 | exit code | meaning |
 |---|---|
 | 0 | done; for `run`: stopped by a signal |
-| 1 | failed |
+| 1 | failed; for `doctor`: something is critical; for `status`: nothing is delivered |
 | 2 | wrong usage or configuration; nothing was touched |
 
 SIGTERM and SIGINT end `run` in good order: it stops reading, waits up to `delivery.drain_timeout` for the broker's answers,

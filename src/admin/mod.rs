@@ -2,6 +2,8 @@
 //!
 //! Read-only. It looks at the same account as everybody else and knows nothing of the data path.
 
+mod client;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
@@ -13,6 +15,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+pub use client::{AskError, status as ask_status};
 
 use crate::{
     preflight::SlotLook,

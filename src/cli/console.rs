@@ -123,8 +123,12 @@ pub(super) enum Ink {
     Error,
     /// `hint:`
     Hint,
+    /// It will hurt some day.
+    Warning,
     /// All went well.
     Good,
+    /// To be seen first.
+    Strong,
     /// As it is.
     Plain,
 }
@@ -135,6 +139,8 @@ impl Ink {
         match self {
             Self::Error => AnsiColor::Red.on_default().bold(),
             Self::Hint => AnsiColor::Cyan.on_default().bold(),
+            Self::Warning => AnsiColor::Yellow.on_default().bold(),
+            Self::Strong => Style::new().bold(),
             Self::Good => AnsiColor::Green.on_default().bold(),
             Self::Plain => Style::new(),
         }

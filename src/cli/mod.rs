@@ -7,6 +7,7 @@
 mod config;
 mod console;
 mod dlq;
+mod doctor;
 mod exit;
 mod failure;
 mod global;
@@ -14,6 +15,7 @@ mod run;
 mod runtime;
 mod sandbox;
 mod setup;
+mod status;
 
 use std::ffi::OsString;
 
@@ -23,12 +25,14 @@ pub use self::{
     config::{ConfigArgs, ConfigCommand, OutputFormat, ShowArgs},
     console::Console,
     dlq::{DecideArgs, DlqArgs, DlqCommand, LetterArgs, ListArgs},
+    doctor::DoctorArgs,
     exit::Exit,
     failure::Failure,
     global::GlobalArgs,
     run::RunArgs,
     sandbox::SandboxArgs,
     setup::SetupArgs,
+    status::StatusArgs,
 };
 use crate::{
     config::{Config, Loaded, Problems},
@@ -57,6 +61,10 @@ pub enum Command {
     Setup(SetupArgs),
     /// Show dead letters, publish their events again, or give them up.
     Dlq(DlqArgs),
+    /// Say what is wrong in Postgres and in NATS, and what mends it; changes nothing.
+    Doctor(DoctorArgs),
+    /// Show who leads, how far delivery is, and what it waits for.
+    Status(StatusArgs),
     /// Try walpost with a Postgres and a NATS of its own.
     Sandbox(SandboxArgs),
     /// Show or check the configuration.
@@ -102,6 +110,8 @@ fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Con
             let _log = start_log(&loaded.config, console)?;
             dlq::run(args, &loaded.config, console)
         }
+        Command::Doctor(args) => doctor::run(args, &load()?.config, console),
+        Command::Status(args) => status::run(args, &load()?.config, console),
         Command::Sandbox(args) => sandbox::run(args, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Check }) => config::check(&load()?, console),

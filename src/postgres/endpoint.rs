@@ -150,6 +150,11 @@ impl Endpoint {
         &self.targets
     }
 
+    /// Whether every host is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.targets.iter().all(Target::is_local)
+    }
+
     /// The same for each host alone, in order.
     pub(crate) fn hosts(&self) -> Vec<Self> {
         self.targets.iter().map(|target| Self { targets: vec![target.clone()], ..self.clone() }).collect()

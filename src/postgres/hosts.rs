@@ -3,7 +3,7 @@
 //! A host that cannot be reached, that is starting or stopping, or whose session is not what the URL asks for, is passed
 //! over. Any other refusal ends the search, as in libpq: a wrong password is wrong, and trying further would only hide it.
 
-use std::{fmt, path::PathBuf, vec};
+use std::{fmt, net::IpAddr, path::PathBuf, vec};
 
 use tokio_postgres::config::Host;
 
@@ -41,6 +41,21 @@ pub(super) fn targets(config: &tokio_postgres::Config) -> Vec<Target> {
         Host::Unix(folder) => Target::Unix(folder.join(format!(".s.PGSQL.{}", port(index)))),
     };
     hosts.iter().enumerate().map(target).collect()
+}
+
+impl Target {
+    /// Whether it is on this machine, by the name that its certificate would have to bear.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp { name, .. } => is_loopback(name),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+/// Whether a host's name or address means this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Display for Target {

@@ -12,7 +12,7 @@ mod tls;
 pub mod transport;
 
 pub use endpoint::{Endpoint, EndpointError, SslMode, TlsSettings};
-pub(crate) use hosts::{Refusal, Refuses, Search};
+pub(crate) use hosts::{Refusal, Refuses, Search, is_loopback};
 pub(crate) use session_attrs::Reported;
 pub use session_attrs::{Misfit, SessionAttrs};
 pub use transport::{ConnectError, Stream};

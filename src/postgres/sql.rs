@@ -16,6 +16,7 @@ pub struct Session {
     driver: JoinHandle<()>,
     ended: CancellationToken,
     host: Endpoint,
+    is_encrypted: bool,
 }
 
 impl Session {
@@ -33,6 +34,7 @@ impl Session {
 
     async fn connect_to(host: &Endpoint) -> Result<Self, SqlError> {
         let stream = Stream::open(host).await?;
+        let is_encrypted = stream.is_encrypted();
         let mut config = host.sql_config().clone();
         config.ssl_mode(NoNegotiation::Disable);
         let login = timeout(host.login_timeout(), config.connect_raw(stream, NoTls)).await;
@@ -51,12 +53,17 @@ impl Session {
                 tracing::debug!(%error, "SQL connection ended");
             }
         });
-        Ok(Self { client, driver, ended, host: host.clone() })
+        Ok(Self { client, driver, ended, host: host.clone(), is_encrypted })
     }
 
     /// The host that the session is with: for connections that must be with the same server.
     pub fn host(&self) -> &Endpoint {
         &self.host
+    }
+
+    /// Whether what is said goes over the wire encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// Waits until the server has ended the session, or the connection broke.

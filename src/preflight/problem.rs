@@ -247,7 +247,10 @@ impl Problem {
                 .to_owned(),
             Self::NotATable { .. } => "name an ordinary or partitioned table as outbox.table".to_owned(),
             Self::WatermarkRights { table, role } => {
-                format!("run `GRANT SELECT, INSERT, UPDATE ON {table} TO {};`", quoted(role))
+                let (schema, role) = (quoted(table.schema()), quoted(role));
+                format!(
+                    "run `GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT, INSERT, UPDATE ON {table} TO {role};`"
+                )
             }
             Self::NotLogged(table) => format!("run `ALTER TABLE {table} SET LOGGED;`"),
             Self::Columns(error) => error.hint(),

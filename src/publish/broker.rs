@@ -22,6 +22,7 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{
     message::{Message, SizeLimits},
     outcome::Outcome,
+    server::ServerSaid,
     stream::{StreamError, StreamInspector},
 };
 
@@ -124,17 +125,11 @@ impl Broker {
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         let complaint = Arc::<OnceLock<String>>::default();
         let heard = Arc::clone(&complaint);
-        let connect = log_in(tls(ConnectOptions::new(), &options.tls), &options.credentials)
+        let connect = way_in(options)
             .await?
-            .name("walpost")
-            .connection_timeout(CONNECT_TIMEOUT)
-            .ignore_discovered_servers()
-            // For the first connection each server is tried once; see below for another.
-            .max_reconnects(options.servers.len())
             // Room for the whole window: publishing then never waits for the client.
             .client_capacity(options.max_in_flight + SPARE_COMMANDS)
             .subscription_capacity(options.max_in_flight + SPARE_COMMANDS)
-            .skip_subject_validation(true)
             .event_callback(move |event| {
                 let (sender, heard) = (event_sender.clone(), Arc::clone(&heard));
                 async move {
@@ -176,6 +171,11 @@ impl Broker {
     pub async fn size_limits(&self) -> Result<SizeLimits, StreamError> {
         let max_message_bytes = self.inspector().max_message_bytes().await?;
         Ok(SizeLimits { max_payload_bytes: self.max_payload_bytes(), max_message_bytes })
+    }
+
+    /// What the server says of itself.
+    pub fn server(&self) -> ServerSaid {
+        ServerSaid::of(&self.client.server_info())
     }
 
     /// The server's version.
@@ -232,6 +232,18 @@ impl Broker {
         };
         Ok(Answer { ticket, outcome })
     }
+}
+
+/// How a connection is made that is made once.
+pub(super) async fn way_in(options: &BrokerOptions) -> Result<ConnectOptions, BrokerError> {
+    let connect = log_in(tls(ConnectOptions::new(), &options.tls), &options.credentials).await?;
+    Ok(connect
+        .name("walpost")
+        .connection_timeout(CONNECT_TIMEOUT)
+        .ignore_discovered_servers()
+        // For the first connection each server is tried once.
+        .max_reconnects(options.servers.len())
+        .skip_subject_validation(true))
 }
 
 fn told(event: Event) -> Option<BrokerEvent> {

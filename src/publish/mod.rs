@@ -10,6 +10,8 @@ mod letter;
 mod message;
 mod outcome;
 mod poison;
+mod rights;
+mod server;
 mod sharing;
 mod stream;
 
@@ -20,8 +22,10 @@ pub use letter::Letter;
 pub use message::{Built, Chain, Message, MessageBuilder, MessageError, MessageId, SizeLimits};
 pub use outcome::Outcome;
 pub use poison::{OnPoison, Poison, PoisonReason};
+pub use rights::{Denied, denied};
+pub use server::ServerSaid;
 pub use sharing::Sharing;
 pub use stream::{
-    Depth, Frailty, Kept, Orphans, StreamEnd, StreamError, StreamFit, StreamIdentity, StreamInspector, StreamPlan,
-    StreamProblem, StreamTail,
+    AccountUse, Depth, Frailty, Kept, Orphans, Replica, StreamEnd, StreamError, StreamFit, StreamIdentity,
+    StreamInspector, StreamPlan, StreamProblem, StreamSeen, StreamTail,
 };

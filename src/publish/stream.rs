@@ -7,6 +7,7 @@ mod back;
 mod dead_letters;
 mod frailty;
 mod orphans;
+mod seen;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -26,6 +27,7 @@ pub use self::{
     back::{Depth, Kept},
     frailty::Frailty,
     orphans::Orphans,
+    seen::{AccountUse, Replica, StreamSeen},
 };
 use super::sharing::Sharing;
 use crate::position::{Position, PositionError};

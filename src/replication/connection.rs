@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     frame::FrameError,
-    login::log_in,
+    login::{Authentication, LoggedIn, log_in},
     server_message::ServerMessage,
     stream::{ReplicationStream, StartOptions},
     timeline::{TimelineError, TimelineHistory},
@@ -53,6 +53,8 @@ pub struct SystemIdentity {
 #[derive(Debug)]
 pub struct Connection {
     conversation: Conversation,
+    authentication: Authentication,
+    process_id: Option<i32>,
 }
 
 impl Connection {
@@ -72,9 +74,9 @@ impl Connection {
         let stream = Stream::open(host).await?;
         let mut conversation = Conversation { stream, buffer: BytesMut::with_capacity(8192) };
         let answered = timeout(host.login_timeout(), log_in(&mut conversation, host)).await;
-        let reported = answered.map_err(|_| ReplicationError::NoAnswer)??;
-        host.session_attrs().judge(reported).map_err(ConnectError::from)?;
-        Ok(Self { conversation })
+        let LoggedIn { session, authentication, process_id } = answered.map_err(|_| ReplicationError::NoAnswer)??;
+        host.session_attrs().judge(session).map_err(ConnectError::from)?;
+        Ok(Self { conversation, authentication, process_id })
     }
 
     /// Asks which cluster this is.
@@ -105,6 +107,19 @@ impl Connection {
         let ms = self.setting("wal_sender_timeout").await?;
         let ms = ms.parse().map_err(|_| ReplicationError::Unexpected("in the answer about wal_sender_timeout"))?;
         Ok(Duration::from_millis(ms))
+    }
+
+    /// How the role proved who it is.
+    pub fn authentication(&self) -> Authentication {
+        self.authentication
+    }
+
+    /// Whether somebody stands between: a pooler answers a login in its own name, with a number of its own for the
+    /// process that serves the connection.
+    pub async fn is_pooled(&mut self) -> Result<bool, ReplicationError> {
+        let row = self.query_row("SELECT pg_catalog.pg_backend_pid()").await?;
+        let serving = row.into_iter().next().flatten().and_then(|pid| pid.parse().ok());
+        Ok(self.process_id != serving)
     }
 
     /// A setting of the server, in the unit that it is kept in.

@@ -18,17 +18,42 @@ use postgres_protocol::{
 use super::connection::{Conversation, ReplicationError};
 use crate::postgres::{Endpoint, Reported};
 
+/// How the role proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Not by anything that the server asked for: it trusts the address, the system's user or a certificate.
+    Unasked,
+    /// By a password that went over the wire as it is.
+    Cleartext,
+    /// By an md5 sum.
+    Md5,
+    /// By SCRAM-SHA-256.
+    Scram,
+}
+
+/// A login that succeeded.
+pub(super) struct LoggedIn {
+    /// What the server reported of the session.
+    pub(super) session: Reported,
+    /// How the role proved who it is.
+    pub(super) authentication: Authentication,
+    /// The process that serves the connection, as whoever answered the login calls it.
+    pub(super) process_id: Option<i32>,
+}
+
 /// What the server told by the way.
 #[derive(Default)]
 struct Told {
+    /// The process that serves the connection.
+    process_id: Option<i32>,
     /// The database has no encoding.
     has_no_encoding: bool,
     /// What the session can be used for.
     session: Reported,
 }
 
-/// Says who we are and proves it; returns when the server is ready for a command, with what it reported of the session.
-pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint) -> Result<Reported, ReplicationError> {
+/// Says who we are and proves it; returns when the server is ready for a command, with what it told.
+pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint) -> Result<LoggedIn, ReplicationError> {
     let mut parameters = vec![
         ("user", endpoint.user()),
         ("database", endpoint.database()),
@@ -42,7 +67,7 @@ pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint)
         parameters.push(("options", options));
     }
     conversation.send(|out| frontend::startup_message(parameters, out)).await?;
-    authenticate(conversation, endpoint).await?;
+    let authentication = authenticate(conversation, endpoint).await?;
     let told = until_ready(conversation).await?;
     if told.has_no_encoding {
         // Such a database holds any bytes. Asked for UTF-8, the server would check them while it decodes and break off at
@@ -50,7 +75,7 @@ pub(super) async fn log_in(conversation: &mut Conversation, endpoint: &Endpoint)
         conversation.send(|out| frontend::query("SET client_encoding = 'SQL_ASCII'", out)).await?;
         until_ready(conversation).await?;
     }
-    Ok(told.session)
+    Ok(LoggedIn { session: told.session, authentication, process_id: told.process_id })
 }
 
 /// Waits until the server is ready for a command.
@@ -59,6 +84,7 @@ async fn until_ready(conversation: &mut Conversation) -> Result<Told, Replicatio
     loop {
         match conversation.receive().await? {
             Message::ReadyForQuery(_) => return Ok(told),
+            Message::BackendKeyData(key) => told.process_id = Some(key.process_id()),
             Message::ParameterStatus(status) => {
                 let (name, value) = (status.name()?, status.value()?);
                 if name == "server_encoding" {
@@ -71,19 +97,28 @@ async fn until_ready(conversation: &mut Conversation) -> Result<Told, Replicatio
     }
 }
 
-async fn authenticate(conversation: &mut Conversation, endpoint: &Endpoint) -> Result<(), ReplicationError> {
+async fn authenticate(
+    conversation: &mut Conversation,
+    endpoint: &Endpoint,
+) -> Result<Authentication, ReplicationError> {
+    let mut proof = Authentication::Unasked;
     loop {
         match conversation.receive().await? {
-            Message::AuthenticationOk => return Ok(()),
+            Message::AuthenticationOk => return Ok(proof),
             Message::AuthenticationCleartextPassword => {
+                proof = Authentication::Cleartext;
                 let password = password(endpoint)?;
                 conversation.send(|out| frontend::password_message(password, out)).await?;
             }
             Message::AuthenticationMd5Password(body) => {
+                proof = Authentication::Md5;
                 let hash = md5_hash(endpoint.user().as_bytes(), password(endpoint)?, body.salt());
                 conversation.send(|out| frontend::password_message(hash.as_bytes(), out)).await?;
             }
-            Message::AuthenticationSasl(body) => scram(conversation, &body, password(endpoint)?).await?,
+            Message::AuthenticationSasl(body) => {
+                proof = Authentication::Scram;
+                scram(conversation, &body, password(endpoint)?).await?;
+            }
             Message::AuthenticationGss | Message::AuthenticationSspi | Message::AuthenticationKerberosV5 => {
                 return Err(ReplicationError::AuthenticationMethod("GSSAPI, SSPI or Kerberos"));
             }

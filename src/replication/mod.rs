@@ -22,6 +22,7 @@ mod timeline;
 pub use connection::{Connection, ReplicationError, SystemIdentity};
 pub use feedback::{Feedback, StatusUpdate};
 pub use frame::{Frame, FrameError, Framer};
+pub use login::Authentication;
 pub use server_message::ServerMessage;
 pub use stream::{ReplicationStream, StartOptions};
 pub use timeline::{TimelineError, TimelineHistory};

@@ -22,7 +22,6 @@ mod stored;
 mod tally;
 mod verdict;
 mod view;
-mod words;
 
 pub use audit::{Fault, Findings};
 pub use error::SandboxError;

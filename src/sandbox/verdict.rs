@@ -6,7 +6,7 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
 use super::audit::Findings;
-use super::words::{bytes, duration, grouped};
+use crate::words::{bytes, duration, grouped};
 
 /// What came of it.
 #[derive(Clone, Debug)]

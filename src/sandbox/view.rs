@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::error::SandboxError;
 use super::screen::{Ink, Line, Screen};
 use super::tally::{Arrival, Tally};
-use super::words::{bytes, duration, grouped};
+use crate::words::{bytes, duration, grouped};
 
 /// How often the block is drawn.
 pub(super) const FRAME: Duration = Duration::from_millis(100);

@@ -34,7 +34,7 @@ pub use error::RunError;
 pub use health::{Health, HealthWatch, Phase, Trouble};
 pub use origin::OrphansError;
 pub use verdict::{Policy, Verdict, verdict};
-pub(crate) use verdict::{of_broker, of_problem, of_sql, of_stream};
+pub(crate) use verdict::{of_broker, of_problem, of_replication, of_resume, of_sql, of_stream, of_watermark};
 
 use crate::{
     plan::Plan,

@@ -120,7 +120,7 @@ pub(crate) fn of_sql(error: &SqlError) -> Verdict {
     }
 }
 
-fn of_replication(error: &ReplicationError) -> Verdict {
+pub(crate) fn of_replication(error: &ReplicationError) -> Verdict {
     match error {
         ReplicationError::Connect(error) => of_connect(error),
         ReplicationError::Io(_) | ReplicationError::Closed | ReplicationError::NoAnswer => {
@@ -239,7 +239,7 @@ pub(crate) fn of_stream(error: &StreamError) -> Verdict {
     }
 }
 
-fn of_watermark(error: &WatermarkError) -> Code {
+pub(crate) fn of_watermark(error: &WatermarkError) -> Code {
     match error {
         WatermarkError::SlotMoved { .. } => Code::SLOT_MOVED,
         WatermarkError::StreamRecreated { .. } | WatermarkError::StreamEmptied { .. } => Code::STREAM_RECREATED,
@@ -247,7 +247,7 @@ fn of_watermark(error: &WatermarkError) -> Code {
     }
 }
 
-fn of_resume(error: &ResumeError) -> Code {
+pub(crate) fn of_resume(error: &ResumeError) -> Code {
     match error {
         ResumeError::OtherSystem { .. } => Code::OTHER_SYSTEM,
         ResumeError::OtherSlot { .. } => Code::OTHER_SLOT,

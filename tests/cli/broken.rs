@@ -1,5 +1,7 @@
 //! Broken configurations are refused, in the words of [`super::cases`], before anything else happens.
 
+use std::{io::ErrorKind, net::TcpListener};
+
 use super::{
     WHOLE, Walpost,
     cases::{
@@ -39,6 +41,39 @@ fn every_broken_variable_or_flag_is_refused_in_these_words() {
         let answer = walpost.run();
         assert_eq!(answer.stderr, told(lines), "{variable:?} {arguments:?}");
         assert_eq!((answer.code, answer.stdout.as_str()), (Some(2), ""), "{variable:?} {arguments:?}");
+    }
+}
+
+/// Every case, for every command that would go somewhere: the servers hear nothing.
+#[test]
+fn no_connection_is_opened_with_a_broken_configuration() {
+    let servers = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
+    let [postgres, nats] = servers.each_ref().map(|server| server.local_addr().unwrap());
+    let whole = format!("[postgres]\nurl = \"postgres://app@{postgres}/app\"\n");
+    let mut count = 0;
+    for (text, _) in [SYNTAX, NAMES, TYPES, VALUES, URLS, FILES_AND_PAIRS].concat() {
+        let text = match text {
+            Alone(text) => text.to_owned(),
+            Below(text) => format!("{whole}{text}"),
+        };
+        // Where the address of NATS is not what is broken.
+        let nats = (!text.contains("[nats]")).then(|| format!("nats://{nats}"));
+        for command in ["run", "setup", "doctor", "status"] {
+            let walpost = Walpost::new(&[command]).file("walpost.toml", &text).file("empty.txt", "\n");
+            let walpost = nats.iter().fold(walpost, |walpost, url| walpost.variable("WALPOST_NATS_URL", url));
+            let answer = walpost.run();
+            assert_eq!((answer.code, answer.stdout.as_str()), (Some(2), ""), "{command}: {text}");
+            assert!(
+                answer.stderr.starts_with("error: ") && answer.stderr.contains(" in the configuration\n"),
+                "{text}"
+            );
+        }
+        count += 1;
+    }
+    assert!(count >= 50, "{count} cases");
+    for server in servers {
+        server.set_nonblocking(true).unwrap();
+        assert_eq!(server.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody connected");
     }
 }
 

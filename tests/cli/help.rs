@@ -17,6 +17,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("dlq-show", &["dlq", "show"]),
     ("dlq-retry", &["dlq", "retry"]),
     ("dlq-discard", &["dlq", "discard"]),
+    ("doctor", &["doctor"]),
+    ("status", &["status"]),
     ("sandbox", &["sandbox"]),
     ("config", &["config"]),
     ("config-show", &["config", "show"]),
@@ -64,6 +66,8 @@ fn wrong_usage_is_told_on_standard_error() {
         &["run", "--fast"],
         &["sandbox", "--rate", "fast"],
         &["config", "show", "--format", "xml"],
+        &["doctor", "--format", "xml"],
+        &["status", "--watch", "--format", "xml"],
     ] {
         let answer = Walpost::new(arguments).run();
         assert_eq!((answer.code, answer.stdout.as_str()), (Some(2), ""), "{arguments:?}");

@@ -3,7 +3,12 @@
 //! The tests share one server of each version, each test with databases, slots and streams of its own.
 #![cfg(test)]
 
+#[path = "../support/wait.rs"]
+#[allow(dead_code, reason = "each binary uses a part of it")]
+mod wait;
+
 mod connecting;
+mod doctor;
 mod problems;
 mod setup;
 mod shapes;

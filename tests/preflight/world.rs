@@ -52,6 +52,11 @@ pub(crate) async fn servers() -> &'static [PrivatePostgres] {
     POSTGRES.get_or_init(start).await
 }
 
+/// The shared broker.
+pub(crate) async fn nats() -> &'static PrivateNats {
+    NATS.get_or_init(async || PrivateNats::start(NatsOptions::default()).await.unwrap()).await
+}
+
 /// A server of each version with settings of its own.
 pub(crate) async fn servers_with(settings: &[(&str, &str)]) -> Vec<PrivatePostgres> {
     let mut servers = Vec::new();
@@ -100,7 +105,7 @@ impl World {
     pub(crate) async fn empty(server: &PrivatePostgres, name: &str) -> Self {
         server.execute_sql(&format!("CREATE DATABASE {name}")).await.unwrap();
         let stream = format!("{name}_{}", server.port());
-        let nats = NATS.get_or_init(async || PrivateNats::start(NatsOptions::default()).await.unwrap()).await;
+        let nats = nats().await;
         let options = BrokerOptions {
             servers: vec![nats.url().parse().unwrap()],
             credentials: Credentials::None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A number with a comma at every thousand.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -16,7 +16,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// A duration with the unit that suits it: `840 us`, `1.2 ms`, `34 ms`, `1.2 s`.
-pub(super) fn duration(duration: Duration) -> String {
+pub(crate) fn duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     let millis = duration.as_secs_f64() * 1000.0;
     match micros {
@@ -27,8 +27,20 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A long time by its two largest units: `42 s`, `7 min`, `2 h 10 min`, `5 d 3 h`.
+pub(crate) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, ..) => format!("{hours} h {} min", minutes % 60),
+        _ => format!("{days} d {} h", hours % 24),
+    }
+}
+
 /// A number of bytes: `812 B`, `9.8 MiB`.
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut text = format!("{bytes} B");
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
@@ -60,6 +72,14 @@ mod tests {
         let pairs = [(840, "840 us"), (1_240, "1.2 ms"), (34_400, "34 ms"), (1_234_000, "1.2 s")];
         for (micros, text) in pairs {
             assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn long_times_have_their_two_largest_units() {
+        let pairs = [(0, "0 s"), (59, "59 s"), (119, "1 min"), (7_805, "2 h 10 min"), (442_800, "5 d 3 h")];
+        for (seconds, text) in pairs {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
         }
     }
 

@@ -1,0 +1,99 @@
+//! An answer, or why there is none.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::{
+    admin::AskError,
+    code::Code,
+    postgres::sql::SqlError,
+    preflight::{Problem, explain},
+    publish::{BrokerError, StreamError},
+    replication::ReplicationError,
+    supervisor,
+};
+
+/// An answer, or why there is none.
+pub type Answer<T> = Result<T, Silence>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Where to look it up, if it has a page.
+    pub code: Option<Code>,
+    /// What happened.
+    pub why: String,
+    /// What to do about it, where that is known.
+    pub remedy: Option<String>,
+}
+
+impl Silence {
+    /// There was no answer in time.
+    pub fn late(waited: Duration) -> Self {
+        Self { code: None, why: format!("no answer within {waited:?}"), remedy: None }
+    }
+
+    /// The question was not asked.
+    pub(super) fn unasked() -> Self {
+        Self { code: None, why: "not asked".to_owned(), remedy: None }
+    }
+}
+
+impl From<SqlError> for Silence {
+    fn from(error: SqlError) -> Self {
+        let (code, _) = supervisor::of_sql(&error);
+        let why = error.to_string();
+        Self { code: Some(code), remedy: explain(error.sqlstate(), &why), why }
+    }
+}
+
+impl From<tokio_postgres::Error> for Silence {
+    fn from(error: tokio_postgres::Error) -> Self {
+        SqlError::from(error).into()
+    }
+}
+
+impl From<BrokerError> for Silence {
+    fn from(error: BrokerError) -> Self {
+        let (code, _) = supervisor::of_broker(&error);
+        Self { code: Some(code), why: error.to_string(), remedy: error.hint().map(str::to_owned) }
+    }
+}
+
+impl From<StreamError> for Silence {
+    fn from(error: StreamError) -> Self {
+        let (code, _) = supervisor::of_stream(&error);
+        let remedy = match &error {
+            StreamError::Problem(problem) => Some(Problem::Stream(problem.clone()).remedy()),
+            other => other.hint().map(str::to_owned),
+        };
+        Self { code: Some(code), why: error.to_string(), remedy }
+    }
+}
+
+impl From<AskError> for Silence {
+    fn from(error: AskError) -> Self {
+        Self { code: None, why: error.to_string(), remedy: None }
+    }
+}
+
+impl From<ReplicationError> for Silence {
+    fn from(error: ReplicationError) -> Self {
+        let (code, _) = supervisor::of_replication(&error);
+        let why = error.to_string();
+        let remedy = error.hint().map(str::to_owned).or_else(|| explain(error.sqlstate(), &why));
+        Self { code: Some(code), remedy, why }
+    }
+}
+
+/// Waits for an answer, but not for ever.
+pub(super) async fn within<T, E: Into<Silence>>(
+    limit: Duration,
+    question: impl Future<Output = Result<T, E>>,
+) -> Answer<T> {
+    match timeout(limit, question).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(Silence::late(limit)),
+    }
+}

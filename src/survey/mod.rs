@@ -1,0 +1,86 @@
+//! What can be seen of both sides from outside, beyond what preflight asks: for `walpost doctor` and `walpost status`.
+//!
+//! ```text
+//! Plan + Patience -> Survey      everything is asked at once, nothing is changed
+//! ```
+//!
+//! Each question has a time limit of its own, and one that fails costs its own answer only: whoever looks at a system
+//! that is half broken wants to see the other half. Nothing is judged here.
+
+mod answer;
+mod nats;
+mod outbox_lag;
+mod postgres;
+mod settings;
+mod slots;
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::Value;
+use tokio::join;
+
+pub use self::{
+    answer::{Answer, Silence},
+    nats::{NatsAnswers, NatsSide, Right},
+    outbox_lag::OutboxLag,
+    postgres::{Link, LoggedIn, OldTransaction, PostgresAnswers, PostgresSide, Provider},
+    settings::{Setting, Settings},
+    slots::SlotSeen,
+};
+use crate::{admin, plan::Plan};
+
+/// How much to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything.
+    Whole,
+    /// What changes from one moment to the next: no rights, no replication connection, no rate.
+    Glance,
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For a connection.
+    pub connection: Duration,
+    /// For each answer.
+    pub answer: Duration,
+    /// Between two looks at what the slot holds back, for how fast that grows.
+    pub sample: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            // Whoever looks is waiting; a server that needs longer is worth a finding.
+            connection: Duration::from_secs(10),
+            answer: Duration::from_secs(5),
+            sample: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What was seen.
+#[derive(Debug)]
+pub struct Survey {
+    /// Of Postgres.
+    pub postgres: PostgresSide,
+    /// Of NATS.
+    pub nats: NatsSide,
+    /// Of the walpost that runs here; none if none does.
+    pub service: Answer<Option<Value>>,
+    /// Where that was looked for.
+    pub admin: SocketAddr,
+}
+
+impl Survey {
+    /// Asks everybody.
+    pub async fn of(plan: &Plan, admin: SocketAddr, scope: Scope, patience: Patience) -> Self {
+        let (postgres, nats, service) = join!(
+            Box::pin(PostgresSide::ask(plan, scope, patience)),
+            Box::pin(NatsSide::ask(plan, scope, patience)),
+            answer::within(patience.answer, admin::ask_status(admin)),
+        );
+        Self { postgres, nats, service, admin }
+    }
+}
