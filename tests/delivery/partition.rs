@@ -12,9 +12,8 @@ use uuid::Uuid;
 use walpost::sandbox::servers::{NatsCluster, NatsOptions, PrivateNats, PrivatePostgres};
 
 use crate::{
-    chance::Chance,
-    daemon::{Settings, free_address},
-    load::Load,
+    daemon::{Daemon, Settings, free_address},
+    stage::EVENT,
     stream::Reader,
     wait,
     wire::Wire,
@@ -34,7 +33,7 @@ fn stream() -> Config {
 
 /// A database, and who watches it.
 struct World {
-    postgres: PrivatePostgres,
+    _postgres: PrivatePostgres,
     client: Client,
     witness: Witness,
 }
@@ -46,22 +45,26 @@ impl World {
         settings.set_up().await;
         let client = connect(&postgres.url()).await;
         let witness = Witness::begin(&client, "partition").await;
-        (Self { postgres, client, witness }, settings)
+        (Self { _postgres: postgres, client, witness }, settings)
     }
 
-    /// One event.
-    async fn commit(&self) {
-        let sql = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
-                   VALUES (gen_random_uuid(), 'order', '1', 'placed', '{}')";
-        self.client.batch_execute(sql).await.unwrap();
+    /// So many events, each by a transaction of its own.
+    async fn commit(&self, events: usize) {
+        for _ in 0..events {
+            self.client.batch_execute(EVENT).await.unwrap();
+        }
     }
 
     /// Waits until everything is stored, and holds it against the witness.
     async fn assert_all_arrived(&self, reader: &Reader) {
         let seen = self.witness.all(&self.client).await;
-        let all = async || reader.try_state().await.is_some_and(|(last, _)| last >= seen.len() as u64);
-        wait::until("all events are stored", all).await;
-        assert_same(&seen, &reader.all().await, &log_of(&self.client, "walpost").await);
+        // The servers elect again when they see each other again, so that reading may fail now and then. Not all of them need
+        // have everything: nats-server 2.15.1 sometimes never lets the one that was alone catch up.
+        let stored = wait::some("all events are stored", async || {
+            reader.try_all().await.filter(|stored| stored.len() >= seen.len())
+        })
+        .await;
+        assert_same(&seen, &stored, &log_of(&self.client, "walpost").await);
     }
 }
 
@@ -72,12 +75,12 @@ async fn without_a_majority_of_the_brokers_nothing_is_confirmed_and_all_arrives_
     reader.create(stream()).await;
     let (world, settings) = World::begin(&cluster.url()).await;
     let daemon = settings.lead().await;
-    world.commit().await;
+    world.commit(1).await;
     world.assert_all_arrived(&reader).await;
     for server in 0..2 {
         cluster.servers_mut()[server].kill().await.unwrap();
     }
-    world.commit().await;
+    world.commit(1).await;
     let blocked = async || daemon.get("/ready").await.is_some_and(|ready| ready.code == 503);
     wait::until("walpost is blocked", blocked).await;
     let end = world.witness.all(&world.client).await[1].end_lsn.to_string();
@@ -87,7 +90,6 @@ async fn without_a_majority_of_the_brokers_nothing_is_confirmed_and_all_arrives_
         cluster.servers_mut()[server].restart().await.unwrap();
     }
     daemon.until_phase("leading").await;
-    cluster.until_whole("OUTBOX").await.unwrap();
     world.assert_all_arrived(&reader).await;
     assert_eq!(daemon.terminate().await, 0);
 }
@@ -129,17 +131,6 @@ impl Partitionable {
         ways.for_each(|(.., way)| act(way));
     }
 
-    /// Waits until all have what the leader has.
-    async fn until_whole(&self) {
-        let jetstream = jetstream::new(async_nats::connect(self.servers[0].url()).await.unwrap());
-        wait::until("the servers have the same", async || {
-            let Ok(stream) = Box::pin(jetstream.get_stream("OUTBOX")).await else { return false };
-            let cluster = stream.cached_info().cluster.as_ref();
-            cluster.is_some_and(|cluster| cluster.replicas.iter().all(|replica| replica.current && !replica.offline))
-        })
-        .await;
-    }
-
     /// The number of the server that leads the stream, asked over one that is not cut off.
     async fn leader(&self, asked: usize) -> usize {
         let jetstream = jetstream::new(async_nats::connect(self.servers[asked].url()).await.unwrap());
@@ -170,22 +161,22 @@ async fn a_stream_leader_that_is_cut_off_from_the_others_costs_nothing_and_whoev
     let with_the_one = settings.clone().with("NATS_URL", &cluster.servers[alone].url()).lead().await;
     let with_the_others = settings.with("ADMIN_LISTEN", &free_address().to_string()).start();
     with_the_others.until_phase("standby").await;
-    let load = Load::start(&world.postgres.url(), 2, Chance::seed("partition"));
-    let flows = async || {
-        let stored = wait::some("the stream has a leader", async || reader.try_state().await).await.0;
-        let grows = async || reader.try_state().await.is_some_and(|(last, _)| last > stored + 50);
-        wait::until("events flow", grows).await;
-    };
-    flows().await;
+    world.commit(20).await;
+    world.assert_all_arrived(&reader).await;
     cluster.each_way(alone, Wire::cut);
-    // What the one still believes to be the end of the stream is behind what the others make of it.
+    // These are sent to the one that is alone, and stored nowhere.
+    world.commit(20).await;
+    // What it still believes to be the end of the stream is behind what the others make of it.
     with_the_others.until_phase("leading").await;
-    flows().await;
+    world.assert_all_arrived(&reader).await;
+    world.commit(20).await;
+    world.assert_all_arrived(&reader).await;
     cluster.each_way(alone, Wire::mend);
-    with_the_one.until_phase("standby").await;
-    flows().await;
-    load.stop().await;
-    cluster.until_whole().await;
+    // The servers elect again, so that the one may lead or the other.
+    let is_ready = async |daemon: &Daemon| daemon.get("/ready").await.is_some_and(|page| page.code == 200);
+    let both = async || is_ready(&with_the_one).await && is_ready(&with_the_others).await;
+    wait::until("one leads and the other stands by", both).await;
+    world.commit(20).await;
     world.assert_all_arrived(&reader).await;
     for daemon in [with_the_one, with_the_others] {
         assert_eq!(daemon.terminate().await, 0);

@@ -6,7 +6,7 @@ use async_nats::{
     ConnectOptions,
     jetstream::{
         self, Context,
-        stream::{Config, Stream},
+        stream::{Config, RawMessageError, Stream},
     },
 };
 use futures_util::{StreamExt, TryStreamExt};
@@ -99,20 +99,25 @@ impl Reader {
         self.some(1..=last).await
     }
 
+    /// The same, if the stream's leader answers all along.
+    pub(crate) async fn try_all(&self) -> Option<Vec<Stored>> {
+        let stream = Box::pin(self.jetstream.get_stream(&self.name)).await.ok()?;
+        read(&stream, 1..=stream.cached_info().state.last_sequence).await.ok()
+    }
+
     /// The messages of these sequences.
     pub(crate) async fn some(&self, sequences: impl IntoIterator<Item = u64>) -> Vec<Stored> {
-        let stream = self.stream().await;
-        let question = |sequence| {
-            let stream = &stream;
-            Box::pin(async move { stream.get_raw_message(sequence).await.map(Stored::from) })
-        };
-        let answers = futures_util::stream::iter(sequences).map(question).buffered(AT_ONCE);
-        answers.try_collect().await.unwrap()
+        read(&self.stream().await, sequences).await.unwrap()
     }
 
     async fn stream(&self) -> Stream {
         Box::pin(self.jetstream.get_stream(&self.name)).await.unwrap()
     }
+}
+
+async fn read(stream: &Stream, sequences: impl IntoIterator<Item = u64>) -> Result<Vec<Stored>, RawMessageError> {
+    let question = |sequence| Box::pin(async move { stream.get_raw_message(sequence).await.map(Stored::from) });
+    futures_util::stream::iter(sequences).map(question).buffered(AT_ONCE).try_collect().await
 }
 
 impl From<jetstream::message::StreamMessage> for Stored {
