@@ -63,59 +63,50 @@ class WalpostOperation(Operation):
             schema_editor.execute(statement(connection), params=None)
 
 
-class CreateOutboxTable(WalpostOperation):
+class CreateTable(WalpostOperation):
+    """Create one of the tables from its file in ``sql/``."""
+
+    table: str
+    #: The file, and the name in it that stands for the table.
+    script: str
+    placeholder: str
+    #: What it is called.
+    title: str
+
+    def describe(self) -> str:
+        """Return what the operation does."""
+        return f"Create {self.title} table {self.table}"
+
+    def creation(self, connection: Any) -> str:
+        """Return the SQL of the file."""
+        return filled(self.script, **{self.placeholder: qualified(connection, self.table)})
+
+    def removal(self, connection: Any) -> str:
+        """Return the SQL that drops the table."""
+        return f"DROP TABLE {qualified(connection, self.table)}"
+
+
+class CreateOutboxTable(CreateTable):
     """Create the outbox table."""
+
+    script, placeholder, title = "outbox", "table", "outbox"
 
     def __init__(self, table: str) -> None:
         self.table = table
 
-    def describe(self) -> str:
-        """Return what the operation does."""
-        return f"Create outbox table {self.table}"
 
-    def creation(self, connection: Any) -> str:
-        """Return the SQL of ``sql/outbox.sql``."""
-        return filled("outbox", table=qualified(connection, self.table))
-
-    def removal(self, connection: Any) -> str:
-        """Return the SQL that drops the table."""
-        return f"DROP TABLE {qualified(connection, self.table)}"
-
-
-class CreateWatermarkTable(WalpostOperation):
+class CreateWatermarkTable(CreateTable):
     """Create the table in which the relay keeps what it has delivered."""
 
     table = "walpost_watermark"
-
-    def describe(self) -> str:
-        """Return what the operation does."""
-        return f"Create watermark table {self.table}"
-
-    def creation(self, connection: Any) -> str:
-        """Return the SQL of ``sql/watermark.sql``."""
-        return filled("watermark", watermark=qualified(connection, self.table))
-
-    def removal(self, connection: Any) -> str:
-        """Return the SQL that drops the table."""
-        return f"DROP TABLE {qualified(connection, self.table)}"
+    script, placeholder, title = "watermark", "watermark", "watermark"
 
 
-class CreateDeadLetterTable(WalpostOperation):
+class CreateDeadLetterTable(CreateTable):
     """Create the table in which the relay keeps the events that no message can carry."""
 
     table = "walpost_dead_letter"
-
-    def describe(self) -> str:
-        """Return what the operation does."""
-        return f"Create dead letter table {self.table}"
-
-    def creation(self, connection: Any) -> str:
-        """Return the SQL of ``sql/dead_letter.sql``."""
-        return filled("dead_letter", dead_letter=qualified(connection, self.table))
-
-    def removal(self, connection: Any) -> str:
-        """Return the SQL that drops the table."""
-        return f"DROP TABLE {qualified(connection, self.table)}"
+    script, placeholder, title = "dead_letter", "dead_letter", "dead letter"
 
 
 class CreateStatus(WalpostOperation):
