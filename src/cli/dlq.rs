@@ -20,6 +20,10 @@ use crate::{
 
 /// `undefined_table` and `undefined_function`.
 const MISSING: [&str; 2] = ["42P01", "42883"];
+/// `invalid_text_representation`: the id is not one of the type of the id column.
+const NOT_AN_ID: &str = "22P02";
+/// Where ids are found.
+const WHICH: &str = "`walpost dlq list --all` shows all dead letters, with the id or position to give";
 
 /// The arguments of `walpost dlq`.
 #[derive(Debug, Args)]
@@ -88,7 +92,8 @@ pub(super) fn run(args: &DlqArgs, config: &Config, console: &mut Console) -> Res
         DlqCommand::Show(LetterArgs { event, format }) => {
             let letters = find(&plan, Wanted { all: true, event: Some(event), most: u32::MAX })?;
             if letters.is_empty() {
-                return Err(Failure::new(format!("there is no dead letter of event {:?}", printable(event))));
+                let missing = Failure::new(format!("there is no dead letter of event {:?}", printable(event)));
+                return Err(missing.with_hint(Some(WHICH)));
             }
             print(&letters, *format, pages, console)?;
             Ok(Exit::Done)
@@ -105,46 +110,42 @@ fn find(plan: &Plan, wanted: Wanted<'_>) -> Result<Vec<DeadLetter>, Failure> {
     })
 }
 
-/// Decides about one event after the other, and says for each what came of it.
+/// Decides about one event after the other, and says for each what came of it, also if the next one fails.
 fn decide_all(plan: &Plan, decision: Decision, events: &[String], console: &mut Console) -> Result<Exit, Failure> {
-    let done = runtime::block_on(async {
-        let session = Session::connect(&plan.endpoint).await.map_err(|error| failed(&error))?;
-        let mut done = Vec::new();
-        for event in events {
-            done.push(decide(&session, &plan.needs, decision, event).await.map_err(|error| failed(&error))?);
-        }
-        Ok(done)
-    })?;
     let (word, otherwise) = match decision {
         Decision::Retry => ("retried", "no dead letter that is open, or its row is gone"),
         Decision::Discard => ("discarded", "no dead letter that is open"),
     };
-    for (event, is_done) in events.iter().zip(&done) {
-        let event = printable(event);
-        if *is_done {
-            let word = console.out().paint(Ink::Good, word);
-            writeln!(console.out(), "{word}  {event}")?;
-        } else {
-            let word = console.err().paint(Ink::Error, "error:");
-            writeln!(console.err(), "{word} not {} {event}: {otherwise}", decision_word(decision))?;
+    runtime::block_on(async {
+        let session = Session::connect(&plan.endpoint).await.map_err(|error| failed(&error))?;
+        let mut exit = Exit::Done;
+        for event in events {
+            let is_done = decide(&session, &plan.needs, decision, event).await.map_err(|error| failed(&error))?;
+            let event = printable(event);
+            if is_done {
+                let word = console.out().paint(Ink::Good, word);
+                writeln!(console.out(), "{word}  {event}")?;
+            } else {
+                let error = console.err().paint(Ink::Error, "error:");
+                writeln!(console.err(), "{error} not {word} {event}: {otherwise}")?;
+                exit = Exit::Failed;
+            }
         }
-    }
-    Ok(if done.iter().all(|is_done| *is_done) { Exit::Done } else { Exit::Failed })
-}
-
-fn decision_word(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Retry => "retried",
-        Decision::Discard => "discarded",
-    }
+        if exit == Exit::Failed {
+            let hint = console.err().paint(Ink::Hint, "hint:");
+            writeln!(console.err(), "{hint} {WHICH}")?;
+        }
+        Ok(exit)
+    })
 }
 
 fn failed(error: &SqlError) -> Failure {
-    let is_missing = error.sqlstate().is_some_and(|code| MISSING.contains(&code));
-    let hint = if is_missing {
-        Some("run `walpost setup`, which creates what keeps dead letters".to_owned())
-    } else {
-        explain(error.sqlstate(), &error.to_string())
+    let hint = match error.sqlstate() {
+        Some(code) if MISSING.contains(&code) => {
+            Some("run `walpost setup`, which creates what keeps dead letters".to_owned())
+        }
+        Some(NOT_AN_ID) => Some(WHICH.to_owned()),
+        state => explain(state, &error.to_string()),
     };
     Failure::new(error.to_string()).with_code(supervisor::of_sql(error).0).with_hint(hint)
 }
