@@ -1,12 +1,6 @@
 //! Status under faults: of the relay, of Postgres, of the broker.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -14,6 +8,7 @@ use super::{assert_honest, until_all_published};
 use crate::{
     chance::Chance,
     daemon::Settings,
+    load::Load,
     stream::Reader,
     supervised::Supervised,
     wait,
@@ -28,18 +23,24 @@ const LIFE: u64 = 200;
 /// How long the application rests between events: what is held against the stream after each fault stays small.
 const REST: Duration = Duration::from_millis(3);
 
-/// Records one event after the other until told to stop, whatever happens to the server.
-async fn write(url: String, stop: Arc<AtomicBool>) {
-    let sql = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type)
-               VALUES (gen_random_uuid(), 'order', '1', 'placed')";
-    while !stop.load(Relaxed) {
-        if let Ok(client) = try_connect(&url).await {
-            while !stop.load(Relaxed) && client.batch_execute(sql).await.is_ok() {
+/// Writers that record one event after the other, whatever happens to the server.
+fn load(url: &str) -> Load {
+    Load::of(2, |_, turn| {
+        let url = url.to_owned();
+        async move {
+            let sql = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type)
+                       VALUES (gen_random_uuid(), 'order', '1', 'placed')";
+            while !turn.is_over() {
+                if let Ok(client) = try_connect(&url).await {
+                    while !turn.is_over() && client.batch_execute(sql).await.is_ok() {
+                        turn.done();
+                        sleep(REST).await;
+                    }
+                }
                 sleep(REST).await;
             }
         }
-        sleep(REST).await;
-    }
+    })
 }
 
 #[tokio::test]
@@ -55,8 +56,7 @@ async fn nothing_is_shown_published_that_is_not_stored_whatever_is_killed_and_al
         settings.set_up().await;
         let witness = Witness::begin(&connect(&postgres.url()).await, "status_faults").await;
         let reader = Reader::connect(&broker.url(), "OUTBOX").await;
-        let stop = Arc::new(AtomicBool::new(false));
-        let writers = [(); 2].map(|()| tokio::spawn(write(postgres.url(), Arc::clone(&stop))));
+        let load = load(&postgres.url());
         let (mut chance, mut daemon) = (Chance::new(seed), Supervised::start(&settings));
         for fault in 0..FAULTS {
             let enough = reader.last_sequence().await + 1 + chance.below(LIFE);
@@ -82,10 +82,7 @@ async fn nothing_is_shown_published_that_is_not_stored_whatever_is_killed_and_al
             wait::until("Postgres lets us in", async || try_connect(&postgres.url()).await.is_ok()).await;
             assert_honest(&connect(&postgres.url()).await, &reader).await;
         }
-        stop.store(true, Relaxed);
-        for writer in writers {
-            writer.await.unwrap();
-        }
+        load.stop().await;
         let client = connect(&postgres.url()).await;
         let sql = "SELECT count(*) FROM walpost_event_status WHERE status IS DISTINCT FROM 'published'";
         wait::until("every event is published", async || {
