@@ -143,10 +143,10 @@ impl Broker {
                 }
             });
         let client = Box::pin(connect.connect(&options.servers[..])).await.map_err(BrokerError::Connect)?;
-        // By itself the client would connect again some time and send what still lies in its queue, while somebody else
-        // has long continued from the end of the stream. That cannot be turned off, but be made to fail.
         let inbox = client.new_inbox();
         let prepare = async {
+            // By itself the client would connect again some time and send what still lies in its queue, while somebody
+            // else has long continued from the end of the stream. That cannot be turned off, but be made to fail.
             client.set_server_pool(NO_WAY_BACK).await.map_err(|_| BrokerError::Closed)?;
             client.subscribe(format!("{inbox}.*")).await.map_err(|_| BrokerError::Closed)
         };

@@ -38,8 +38,10 @@ pub struct Intake {
     is_linked: bool,
     progress: Arc<Progress>,
     notes: Arc<StatusNotes>,
-    /// The transaction that is being received, and whether it has rows.
-    transaction: (u32, bool),
+    /// The lower half of the id of the transaction that is being received.
+    xid: u32,
+    /// The same once the transaction has a row.
+    xid_with_rows: Option<u32>,
 }
 
 /// A row as it came out of the log, with the description of its table at that moment: enough to make its message, more
@@ -87,7 +89,8 @@ impl Intake {
             is_linked: true,
             progress,
             notes: Arc::default(),
-            transaction: (0, false),
+            xid: 0,
+            xid_with_rows: None,
         }
     }
 
@@ -128,17 +131,19 @@ impl Intake {
         let effect = match LogMessage::decode(&data)? {
             LogMessage::Insert { relation_id, .. } => {
                 let effect = self.insert(relation_id, data, relay)?;
-                self.transaction.1 |= effect != Effect::None;
+                if effect != Effect::None {
+                    self.xid_with_rows = Some(self.xid);
+                }
                 effect
             }
             LogMessage::Begin(begin) => {
                 self.progress.transaction_received();
-                self.transaction = (begin.xid, false);
+                self.xid = begin.xid;
                 relay.apply(Event::Begin { commit_lsn: begin.final_lsn, commit_time_us: begin.commit_time_us })
             }
             LogMessage::Commit(commit) => {
                 let (commit_lsn, end_lsn) = (commit.commit_lsn, commit.end_lsn);
-                if let (xid, true) = self.transaction {
+                if let Some(xid) = self.xid_with_rows.take() {
                     self.notes.transaction(xid);
                 }
                 stop_if_told(relay.apply(Event::Commit { commit_lsn, end_lsn, now }))?;

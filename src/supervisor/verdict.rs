@@ -213,7 +213,7 @@ fn of_stream_problem(problem: &StreamProblem) -> Verdict {
 pub(crate) fn of_broker(error: &BrokerError) -> Verdict {
     use async_nats::ConnectErrorKind::{Authentication, AuthorizationViolation};
     match error {
-        // Files and passwords are read again with each attempt: they may be changed meanwhile.
+        // The file is read again with each attempt: it may be changed meanwhile.
         BrokerError::CredsFile { .. } => (Code::NATS_REFUSED, Retry),
         error if error.is_about_tls() => (Code::NATS_TLS, Retry),
         BrokerError::Connect(error) => match error.kind() {
