@@ -11,6 +11,8 @@ use async_nats::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::wait;
+
 /// How many questions are under way at once.
 const AT_ONCE: usize = 64;
 
@@ -106,12 +108,15 @@ impl Reader {
     }
 
     /// The messages of these sequences.
-    pub(crate) async fn some(&self, sequences: impl IntoIterator<Item = u64>) -> Vec<Stored> {
-        read(&self.stream().await, sequences).await.unwrap()
+    pub(crate) async fn some(&self, sequences: impl IntoIterator<Item = u64> + Clone) -> Vec<Stored> {
+        let stream = self.stream().await;
+        wait::some("its messages are read", async || read(&stream, sequences.clone()).await.ok()).await
     }
 
+    /// The stream as its leader describes it; for a moment a cluster may have none.
     async fn stream(&self) -> Stream {
-        Box::pin(self.jetstream.get_stream(&self.name)).await.unwrap()
+        let look = async || Box::pin(self.jetstream.get_stream(&self.name)).await.ok();
+        wait::some(&format!("the leader of stream {} answers", self.name), look).await
     }
 }
 
