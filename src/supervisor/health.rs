@@ -36,6 +36,8 @@ pub struct Trouble {
     pub action: Option<String>,
     /// Since when.
     pub since: Instant,
+    /// Since when for this reason.
+    since_this_code: Instant,
     /// How often it was tried again.
     pub attempts: u32,
     /// How often it was told as news.
@@ -163,11 +165,15 @@ impl HealthTeller {
     /// Something keeps events from being delivered, until the relay says that they are again. Whether that is news:
     /// for the first time, for another reason than before, or for so long that people may have forgotten.
     pub(super) fn tell(&self, code: Code, cause: String, action: Option<String>) -> (Trouble, bool) {
-        let mut trouble = Trouble { code, cause, action, since: Instant::now(), attempts: 0, told: 0 };
+        let now = Instant::now();
+        let mut trouble = Trouble { code, cause, action, since: now, since_this_code: now, attempts: 0, told: 0 };
         if let Some(earlier) = self.health.borrow().trouble.as_ref().filter(|_| self.progress.is_blocked()) {
             trouble.since = earlier.since;
             trouble.attempts = earlier.attempts.saturating_add(1);
-            trouble.told = if earlier.code == code { earlier.told } else { 0 };
+            if earlier.code == code {
+                trouble.since_this_code = earlier.since_this_code;
+                trouble.told = earlier.told;
+            }
         }
         let is_news = trouble.duration() >= REMINDER * trouble.told;
         trouble.told += u32::from(is_news);
@@ -190,11 +196,35 @@ impl Trouble {
     pub fn duration(&self) -> Duration {
         self.since.elapsed()
     }
+
+    /// For how long for the same reason, without another in between.
+    pub fn of_this_code(&self) -> Duration {
+        self.since_this_code.elapsed()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Policy, *};
+
+    #[test]
+    fn patience_counts_from_when_the_same_was_told_first_and_another_reason_begins_anew() {
+        let (code, patience) = (Code::STREAM_FORGOT, Duration::from_millis(20));
+        let teller = HealthTeller::new(Arc::default());
+        let ends = |policy: Policy| policy.ends(code, teller.watch().now().trouble.as_ref());
+        assert!(Policy::Stop.ends(code, None) && !Policy::Retry.ends(code, None));
+        teller.tell(Code::NATS_UNREACHABLE, String::new(), None);
+        std::thread::sleep(patience);
+        assert!(!ends(Policy::For(patience)) && !ends(Policy::For(Duration::ZERO)), "it was not told before");
+        teller.tell(code, String::new(), None);
+        assert!(ends(Policy::For(Duration::ZERO)), "told twice");
+        std::thread::sleep(patience);
+        teller.tell(code, String::new(), None);
+        assert!(ends(Policy::For(patience)) && !ends(Policy::For(Duration::from_secs(3600))));
+        teller.tell(Code::NATS_UNREACHABLE, String::new(), None);
+        teller.tell(code, String::new(), None);
+        assert!(!ends(Policy::For(Duration::from_secs(3600))) && !ends(Policy::Retry));
+    }
 
     #[test]
     fn trouble_shows_until_events_are_delivered_again() {

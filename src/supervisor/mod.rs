@@ -103,9 +103,7 @@ impl Supervisor {
     /// Tells of an error that time may mend, and how long to wait before the next attempt; gives back every other.
     fn pause_after(&self, error: RunError) -> Result<Duration, RunError> {
         let (code, policy) = verdict(&error);
-        let earlier = self.health.watch().now().trouble;
-        let is_repeated = earlier.is_some_and(|earlier| earlier.code == code);
-        if policy == Policy::Stop || (policy == Policy::Once && is_repeated) {
+        if policy.ends(code, self.health.watch().now().trouble.as_ref()) {
             return Err(error);
         }
         let (trouble, is_news) = self.health.tell(code, error.cause(), error.hint());

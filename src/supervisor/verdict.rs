@@ -4,7 +4,9 @@
 //! The default is to end. Before the process has delivered or stood by for the first time every error ends it: whoever
 //! has just started it is there to read.
 
-use super::error::RunError;
+use std::time::Duration;
+
+use super::{error::RunError, health::Trouble};
 use crate::{
     code::Code,
     postgres::{ConnectError, sql::SqlError},
@@ -19,16 +21,35 @@ use crate::{
 pub enum Policy {
     /// Try again, with growing pauses, for ever.
     Retry,
-    /// Look at everything anew and try again; the same error without an event delivered in between ends the process.
-    Once,
+    /// Look at everything anew and try again; the same error without an event delivered in between ends the process, when
+    /// it has been told for this long.
+    For(Duration),
     /// End the process.
     Stop,
+}
+
+impl Policy {
+    /// Whether an error of this code ends the process, after the trouble that is not over.
+    pub(super) fn ends(self, code: Code, earlier: Option<&Trouble>) -> bool {
+        match self {
+            Retry => false,
+            Stop => true,
+            For(patience) => earlier.is_some_and(|earlier| earlier.code == code && earlier.of_this_code() >= patience),
+        }
+    }
 }
 
 /// An error's code, and what to do about it.
 pub type Verdict = (Code, Policy);
 
-use Policy::{Once, Retry, Stop};
+use Policy::{For, Retry, Stop};
+
+/// One attempt.
+const ONCE: Policy = For(Duration::ZERO);
+
+/// How long a stream that ends before what it had confirmed may be one whose new leader has not caught up with its own
+/// log: nats-server 2.15.1 was seen to tell such an end right after an election under load.
+const ELECTION: Duration = Duration::from_secs(30);
 
 /// JetStream's errors for a stream, account or server without room, by number
 /// (<https://github.com/nats-io/nats-server/blob/main/server/errors.json>).
@@ -50,6 +71,9 @@ pub fn verdict(error: &RunError) -> Verdict {
         RunError::Replication(error) => of_replication(error),
         RunError::Resume(error) => (of_resume(error), Stop),
         RunError::Orphans(_) => (Code::ORPHANS, Stop),
+        RunError::Watermark { error: error @ WatermarkError::StreamForgot { .. }, .. } => {
+            (of_watermark(error), For(ELECTION))
+        }
         RunError::Watermark { error, .. } => (of_watermark(error), Stop),
         // The session for SQL broke: then that is the trouble.
         RunError::WatermarkUnwritten { source, .. } if source.sqlstate().is_none() => of_sql(source),
@@ -78,7 +102,7 @@ fn of_session(error: &SessionError) -> Verdict {
 fn of_intake(error: &IntakeError) -> Verdict {
     match error {
         // A type that was made since the start is known after another look; a column that is gone is not.
-        IntakeError::Bind(_) => (Code::TABLE, Once),
+        IntakeError::Bind(_) => (Code::TABLE, ONCE),
         IntakeError::Halt(_) => (Code::EVENT_UNPUBLISHABLE, Stop),
         IntakeError::Stop(reason) => of_stop(reason),
         IntakeError::Decode(_) | IntakeError::UnknownRelation(_) | IntakeError::NotAnInsert => {
@@ -91,8 +115,8 @@ fn of_stop(reason: &StopReason) -> Verdict {
     match reason {
         StopReason::Refused { outcome, .. } => of_outcome(outcome),
         StopReason::OutOfPlace { .. } | StopReason::UnknownAck { .. } => (Code::NATS_NONSENSE, Retry),
-        // The next start sees whether the log still has what the broker forgot.
-        StopReason::Forgotten { .. } => (Code::STREAM_FORGOT, Once),
+        // The next term sees whether the log still has what the broker forgot.
+        StopReason::Forgotten { .. } => (Code::STREAM_FORGOT, For(ELECTION)),
         StopReason::Overtaken { .. } => (Code::OVERTAKEN, Retry),
         StopReason::Displaced => (Code::STREAM_FOREIGN, Retry),
         StopReason::Log(_) => (Code::POSTGRES_NONSENSE, Stop),

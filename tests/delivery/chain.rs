@@ -89,6 +89,41 @@ async fn what_a_broker_forgot_is_sent_again_although_it_was_away_for_longer_than
     assert_eq!(daemon.terminate().await, 0);
 }
 
+/// So does the new leader of a replicated stream that has not caught up with its own log yet.
+#[tokio::test]
+async fn a_broker_that_tells_an_old_end_for_a_while_is_waited_for() {
+    let (mut stage, daemon) = begin(|settings| settings).await;
+    commit(&stage, 3).await;
+    assert_delivered(&stage, &daemon).await;
+    stage.broker.stop().await.unwrap();
+    let store = stage.broker.store_dir();
+    let [old, new] = ["old", "new"].map(|name| stage.broker.folder().join(name));
+    copy(&store, &old).await;
+    stage.broker.restart().await.unwrap();
+    daemon.until_phase("leading").await;
+    commit(&stage, 5).await;
+    assert_delivered(&stage, &daemon).await;
+    wait::until("all is confirmed", async || is_confirmed(&stage).await).await;
+    stage.broker.stop().await.unwrap();
+    tokio::fs::rename(&store, &new).await.unwrap();
+    copy(&old, &store).await;
+    stage.broker.restart().await.unwrap();
+    // Told by the end that it remembers, and again by what is written down.
+    wait::until("it has looked more than once", async || {
+        let trouble = daemon.status().await.map(|status| status["trouble"].clone());
+        trouble.is_some_and(|trouble| trouble["code"] == "WP0506" && trouble["attempts"].as_u64() > Some(2))
+    })
+    .await;
+    stage.broker.stop().await.unwrap();
+    tokio::fs::remove_dir_all(&store).await.unwrap();
+    tokio::fs::rename(&new, &store).await.unwrap();
+    stage.broker.restart().await.unwrap();
+    daemon.until_phase("leading").await;
+    commit(&stage, 2).await;
+    assert_delivered(&stage, &daemon).await;
+    assert_eq!(daemon.terminate().await, 0);
+}
+
 /// What somebody else's message does between two of ours that are under way, where messages do not name the one before
 /// (several replicas): the first is refused, and the second takes its place.
 #[tokio::test]

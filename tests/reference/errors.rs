@@ -29,9 +29,8 @@ use super::{compare, in_repository};
 const SECTIONS: [&str; 5] =
     ["## What it means", "## What walpost does", "## How it shows", "## Causes", "## What to do"];
 
-/// What a page says in bold type under "What walpost does", for each policy.
-const DOES: [(Policy, &str); 3] =
-    [(Policy::Retry, "**tries again**"), (Policy::Once, "**looks once more**"), (Policy::Stop, "**ends**")];
+/// What a page says in bold type under "What walpost does", in the order of the index.
+const DOES: [&str; 3] = ["**tries again**", "**looks again**", "**ends**"];
 
 /// What a page says there if no error has its code.
 const NEVER: &str = "**does not give**";
@@ -234,15 +233,18 @@ fn delivering() -> Vec<SessionError> {
     all
 }
 
-/// What the program does about each code that some error has.
-fn policies() -> BTreeMap<String, Vec<Policy>> {
-    let mut found: BTreeMap<String, Vec<Policy>> = BTreeMap::new();
+/// What the program does about each code that some error has, as its page says it.
+fn policies() -> BTreeMap<String, BTreeSet<&'static str>> {
+    let mut found: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
     for error in examples() {
         let (code, policy) = verdict(&error);
-        let policies = found.entry(code.to_string()).or_default();
-        if !policies.contains(&policy) {
-            policies.push(policy);
-        }
+        let [tries, looks, ends] = DOES;
+        let does = match policy {
+            Policy::Retry => tries,
+            Policy::For(_) => looks,
+            Policy::Stop => ends,
+        };
+        found.entry(code.to_string()).or_default().insert(does);
     }
     found
 }
@@ -287,11 +289,7 @@ fn every_page_says_what_the_program_does() {
     for code in Code::ALL {
         let expected: BTreeSet<String> = match policies.get(&code.to_string()) {
             None => [NEVER.to_owned()].into(),
-            Some(of_code) => DOES
-                .iter()
-                .filter(|(policy, _)| of_code.contains(policy))
-                .map(|(_, words)| (*words).to_owned())
-                .collect(),
+            Some(of_code) => of_code.iter().map(|does| (*does).to_owned()).collect(),
         };
         let page = page(*code);
         assert_eq!(
@@ -332,12 +330,9 @@ fn the_index_lists_all_pages() {
     let policies = policies();
     let mut index = INDEX.to_owned();
     for code in Code::ALL {
-        let of_code = policies.get(&code.to_string()).map(Vec::as_slice).unwrap_or_default();
-        let does: Vec<&str> = DOES
-            .iter()
-            .filter(|(policy, _)| of_code.contains(policy))
-            .map(|(_, words)| words.trim_matches('*'))
-            .collect();
+        let of_code = policies.get(&code.to_string());
+        let is_done = |does: &&&str| of_code.is_some_and(|of_code| of_code.contains(**does));
+        let does: Vec<&str> = DOES.iter().filter(is_done).map(|does| does.trim_matches('*')).collect();
         let does = if does.is_empty() { "not given by this version".to_owned() } else { does.join(", or ") };
         index.push_str(&format!("| [{code}]({code}.md) | {} | {does} |\n", code.title().trim_end_matches('.')));
     }
@@ -378,7 +373,7 @@ Each trouble has a code for ever. It stands in `/ready`, `/status`, the log, the
 also names the page.
 
 - **tries again**: walpost waits with growing pauses (up to 5 s) and tries again, for ever. Postgres is answered meanwhile where it can be.
-- **looks once more**: it looks at everything anew and tries once; the same error without an event delivered in between ends the process.
+- **looks again**: it looks at everything anew and tries again; the same error without an event delivered in between ends the process, at once or after the time that the page says.
 - **ends**: exit code 1. Only a person can mend it. Start walpost again afterwards.
 
 Before it has led or stood by for the first time, every error ends it: whoever has just started it is there to read. Nothing is lost by any of
