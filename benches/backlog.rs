@@ -202,6 +202,7 @@ impl Bench {
             servers: vec![self.nats.url().parse().unwrap()],
             credentials: Credentials::None,
             tls: TlsFiles::default(),
+            inbox_prefix: "_INBOX".to_owned(),
             stream: "OUTBOX".to_owned(),
             max_in_flight: 1,
         };

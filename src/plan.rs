@@ -55,6 +55,7 @@ impl Plan {
                 servers: nats.servers.clone(),
                 credentials: credentials(&nats.login),
                 tls: tls(&nats.tls),
+                inbox_prefix: nats.inbox_prefix.to_string(),
                 stream: nats.stream.to_string(),
                 max_in_flight: delivery.max_in_flight,
             },

@@ -64,6 +64,8 @@ keys! {
     NATS_STREAM = "nats.stream", Kind::Text, Preset::Value("OUTBOX");
     /// The subject of an event: words and `{column}` placeholders, separated by dots.
     NATS_SUBJECT = "nats.subject", Kind::Text, Preset::Value("outbox.{aggregate_type}.{event_type}");
+    /// What the subjects begin with that answers come to: one of walpost's own, so that nobody else may listen.
+    NATS_INBOX_PREFIX = "nats.inbox_prefix", Kind::Text, Preset::Value("_INBOX");
     /// A credentials file (.creds) to log in with.
     NATS_CREDS_FILE = "nats.creds_file", Kind::Path, Preset::Unset("not used");
     /// An nkey seed to log in with.

@@ -81,6 +81,24 @@ impl StreamName {
     }
 }
 
+name! {
+    /// What the subjects of an inbox begin with: a subject without wildcards, at most 128 bytes. Characters that could end
+    /// a line of the protocol are in none.
+    InboxPrefix
+}
+
+impl InboxPrefix {
+    /// Parses a prefix.
+    pub(super) fn parse(text: &str) -> Result<Self, Reason> {
+        let is_wrong = |c: char| c.is_whitespace() || c.is_control() || c == '*' || c == '>';
+        if text.len() > LONGEST_PREFIX_BYTES || text.split('.').any(str::is_empty) || text.contains(is_wrong) {
+            let reason = Reason::new(format!("{} is not a subject", quoted(text)));
+            return Err(reason.hint("words with dots between them, without * > and blanks, such as _INBOX_walpost"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// Text that is not blank.
 pub(super) fn not_blank(text: &str) -> Result<String, Reason> {
     if text.trim().is_empty() { Err(Reason::new("must not be blank")) } else { Ok(text.to_owned()) }
@@ -88,6 +106,9 @@ pub(super) fn not_blank(text: &str) -> Result<String, Reason> {
 
 /// `NAMEDATALEN` less the closing zero byte.
 const LONGEST_IDENTIFIER_BYTES: usize = 63;
+
+/// Long enough for any name, short enough for a reply subject.
+const LONGEST_PREFIX_BYTES: usize = 128;
 
 /// The longest stream name that the server takes (`JSMaxNameLen` in its source).
 const LONGEST_STREAM_BYTES: usize = 255;

@@ -6,7 +6,7 @@ use async_nats::ServerAddr;
 
 use super::{
     keys,
-    names::{StreamName, not_blank},
+    names::{InboxPrefix, StreamName, not_blank},
     nats_url::NatsUrl,
     problem::Reason,
     reader::Reader,
@@ -26,6 +26,8 @@ pub struct Nats {
     pub login: Login,
     /// How connections are encrypted.
     pub tls: Tls,
+    /// What the subjects begin with that answers come to.
+    pub inbox_prefix: InboxPrefix,
     /// The stream.
     pub stream: StreamName,
     /// The template of the subjects.
@@ -38,13 +40,36 @@ impl Nats {
         let url = reader.required(&keys::NATS_URL, NatsUrl::parse);
         let login = Login::read(reader);
         let tls = Tls::read(reader);
+        let inbox_prefix = reader.required(&keys::NATS_INBOX_PREFIX, InboxPrefix::parse);
         let stream = reader.required(&keys::NATS_STREAM, StreamName::parse);
         let subject = reader.required(&keys::NATS_SUBJECT, subject);
 
+        if let (Some(prefix), Some(subject)) = (&inbox_prefix, &subject)
+            && are_mixed(prefix.as_str(), subject)
+        {
+            let hint =
+                "answers would be stored among the events: let it begin with another word, such as _INBOX_walpost";
+            reader.clash(&keys::NATS_INBOX_PREFIX, &keys::NATS_SUBJECT, hint);
+        }
+
         let (url, login) = (url?, login?);
         let login = if matches!(login, Login::Anonymous) { url.login } else { login };
-        Some(Self { servers: url.servers, shown_url: url.shown, login, tls: tls?, stream: stream?, subject: subject? })
+        Some(Self {
+            servers: url.servers,
+            shown_url: url.shown,
+            login,
+            tls: tls?,
+            inbox_prefix: inbox_prefix?,
+            stream: stream?,
+            subject: subject?,
+        })
     }
+}
+
+/// Whether what begins like this may be a subject of the stream.
+fn are_mixed(prefix: &str, template: &Template) -> bool {
+    let first = |subject: &str| subject.split('.').next().map(str::to_owned);
+    [template.stream_subjects(), template.dead_letter_subjects()].iter().any(|stored| first(stored) == first(prefix))
 }
 
 /// The template in `text`.

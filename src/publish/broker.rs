@@ -44,6 +44,8 @@ pub struct BrokerOptions {
     pub credentials: Credentials,
     /// Certificates.
     pub tls: TlsFiles,
+    /// What the subjects begin with that answers come to.
+    pub inbox_prefix: String,
     /// The stream that answers must come from.
     pub stream: String,
     /// Messages that may be under way at once.
@@ -239,6 +241,7 @@ pub(super) async fn way_in(options: &BrokerOptions) -> Result<ConnectOptions, Br
     let connect = log_in(tls(ConnectOptions::new(), &options.tls), &options.credentials).await?;
     Ok(connect
         .name("walpost")
+        .custom_inbox_prefix(options.inbox_prefix.clone())
         .connection_timeout(CONNECT_TIMEOUT)
         .ignore_discovered_servers()
         // For the first connection each server is tried once.

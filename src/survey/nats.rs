@@ -133,7 +133,8 @@ async fn missing_rights(plan: &Plan, patience: Patience) -> Answer<Vec<Right>> {
     let mut missing: Vec<_> =
         needed.into_iter().zip(probes).filter(|(_, probe)| publish.contains(probe)).map(|(right, _)| right).collect();
     if inbox {
-        missing.push(Right { subjects: "_INBOX.>".to_owned(), is_to_listen: true, is_for_setup: false });
+        let subjects = format!("{}.>", plan.broker.inbox_prefix);
+        missing.push(Right { subjects, is_to_listen: true, is_for_setup: false });
     }
     Ok(missing)
 }

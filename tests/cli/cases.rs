@@ -168,6 +168,13 @@ pub(super) const VALUES: &[(Text, &[&str])] = &[
         ],
     ),
     (
+        Below("[nats]\ninbox_prefix = \"inbox.>\"\n"),
+        &[
+            "walpost.toml:4: nats.inbox_prefix: `inbox.>` is not a subject",
+            "  hint: words with dots between them, without * > and blanks, such as _INBOX_walpost",
+        ],
+    ),
+    (
         Below("[delivery]\nmax_in_flight = 0\n"),
         &["walpost.toml:4: delivery.max_in_flight: 0 is too small", "  hint: a whole number from 1 to 65536"],
     ),
@@ -319,6 +326,13 @@ pub(super) const FILES_AND_PAIRS: &[(Text, &[&str])] = &[
         &[
             "walpost.toml:2: postgres.url_file: the file cannot be read: no such file",
             "  hint: give the path of a file that holds the secret, not the secret",
+        ],
+    ),
+    (
+        Below("[nats]\ninbox_prefix = \"outbox_dlq.answers\"\n"),
+        &[
+            "walpost.toml:4: nats.inbox_prefix: cannot go together with nats.subject",
+            "  hint: answers would be stored among the events: let it begin with another word, such as _INBOX_walpost",
         ],
     ),
     (

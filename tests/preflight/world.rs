@@ -110,6 +110,7 @@ impl World {
             servers: vec![nats.url().parse().unwrap()],
             credentials: Credentials::None,
             tls: TlsFiles::default(),
+            inbox_prefix: "_INBOX".to_owned(),
             stream: stream.clone(),
             max_in_flight: 1,
         };

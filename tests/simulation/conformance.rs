@@ -185,6 +185,7 @@ impl Pair {
             servers: vec![self.server.url().parse().unwrap()],
             credentials: Credentials::None,
             tls: TlsFiles::default(),
+            inbox_prefix: "_INBOX".to_owned(),
             stream: STREAM.to_owned(),
             max_in_flight: 1,
         };

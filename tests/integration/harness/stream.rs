@@ -54,6 +54,7 @@ pub(crate) fn broker_options(server: &PrivateNats, stream: &str) -> BrokerOption
         servers: vec![server.url().parse().unwrap()],
         credentials: Credentials::None,
         tls: TlsFiles::default(),
+        inbox_prefix: "_INBOX".to_owned(),
         stream: stream.to_owned(),
         max_in_flight: 256,
     }
