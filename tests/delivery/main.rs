@@ -20,6 +20,7 @@ mod guards;
 mod held;
 mod killed;
 mod large;
+mod least;
 mod logs;
 mod nonsense;
 mod other_tables;

@@ -39,6 +39,9 @@ const PORT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a reload may take; it takes milliseconds.
 const RELOADING: Duration = Duration::from_secs(10);
 
+/// The file that the configuration includes, if it does.
+const INCLUDED_FILE: &str = "included.conf";
+
 /// How long to wait before asking again whether something changed.
 const BETWEEN_GLANCES: Duration = Duration::from_millis(20);
 
@@ -273,8 +276,14 @@ impl PrivateNats {
     /// Write the file that the server reads at start and reload.
     fn write_configuration(&self) -> Result<(), ServerError> {
         let file = self.configuration_file();
-        let configuration = configuration(&self.options, self.ports, &self.name(), &self.store_dir());
-        fs::write(&file, configuration.to_string()).map_err(ServerError::system("write", &file))
+        let mut text = configuration(&self.options, self.ports, &self.name(), &self.store_dir()).to_string();
+        if let Some(included) = &self.options.included {
+            let beside = self.folder().join(INCLUDED_FILE);
+            fs::write(&beside, included).map_err(ServerError::system("write", &beside))?;
+            // The server looks for it beside the file that names it.
+            text.insert_str(1, &format!("\ninclude {INCLUDED_FILE:?}\n"));
+        }
+        fs::write(&file, text).map_err(ServerError::system("write", &file))
     }
 
     /// The configuration file.

@@ -34,6 +34,8 @@ pub struct NatsOptions {
     sync_interval: Option<SyncInterval>,
     /// Anything else, by its name in the configuration file.
     extra: BTreeMap<String, Value>,
+    /// The text of a file that the configuration includes.
+    pub(super) included: Option<String>,
 }
 
 /// When JetStream has the operating system write its files to disk.
@@ -77,6 +79,7 @@ impl Default for NatsOptions {
             login: None,
             sync_interval: None,
             extra: BTreeMap::new(),
+            included: None,
         }
     }
 }
@@ -151,6 +154,13 @@ impl NatsOptions {
     #[must_use]
     pub fn extra(mut self, name: impl Into<String>, value: Value) -> Self {
         self.extra.insert(name.into(), value);
+        self
+    }
+
+    /// Settings as people write them: the text of a file that the configuration includes.
+    #[must_use]
+    pub fn include(mut self, text: impl Into<String>) -> Self {
+        self.included = Some(text.into());
         self
     }
 }
