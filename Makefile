@@ -4,7 +4,7 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools tools-all build demo test test-deploy test-django test-django-all simulate torture crash-points cuts check check-django \
+.PHONY: help tools tools-all tools-browser build demo demo-django test test-deploy test-django test-django-all test-examples simulate torture crash-points cuts check check-django \
         bench bench-availability bench-django clean
 
 help: ## this list
@@ -16,16 +16,24 @@ tools: ## install the pinned Postgres and NATS servers into .tools/
 tools-all: ## install older servers beside them, for the tests that run on every installed version
 	@$(PYTHON) tools/install.py --all
 
+tools-browser: ## install Chromium from Debian's packages where that is possible, for the test of the example shop's page
+	@$(PYTHON) tools/examples.py browser
+
 build: ## build the release binary
 	$(CARGO) build --release --locked
 
 demo: tools ## run the whole path on private servers: 5000 events and a verdict
 	$(CARGO) run --release --locked -- sandbox --events 5000
 
+demo-django: tools ## open the example shop: a page on which events turn from pending to published
+	$(CARGO) build --release --locked
+	@WALPOST_BINARY=$(CURDIR)/target/release/walpost $(PYTHON) tools/examples.py demo $(ARGS)
+
 test: tools ## run all tests
 	$(CARGO) test --locked
 	$(MAKE) test-deploy
 	$(MAKE) test-django
+	$(MAKE) test-examples
 
 # It asks the program what it thinks of the configurations that are shipped.
 test-deploy: ## test alerts and dashboard with real Prometheus, and what is shipped for systemd, Docker and Kubernetes
@@ -40,6 +48,10 @@ test-django: tools ## run the tests of the Django package, on the newest and the
 test-django-all: tools ## run them on every Python and Django that are here
 	$(CARGO) test --locked --no-run --test cli
 	$(PYTHON) tools/django_package.py test-all $(ARGS)
+
+test-examples: tools ## run the examples: the shop in a browser, producers, consumers in each language whose toolchain is here
+	$(CARGO) test --locked --no-run --test cli
+	$(PYTHON) tools/examples.py test $(ARGS)
 
 simulate: ## run SCHEDULES (100000) random schedules of faults through the delivery engine, from the seed FIRST (0) on
 	WALPOST_SIM_SCHEDULES=$(or $(SCHEDULES),100000) WALPOST_SIM_FIRST=$(or $(FIRST),0) \

@@ -88,8 +88,13 @@ def main(arguments: List[str]) -> int:
 
 
 def check(pair: Pair) -> int:
-    """Check format, lints and types."""
-    steps = (["ruff", "format", "--check", "--quiet"], ["ruff", "check", "--quiet"], ["mypy", "src", "tests", "benchmarks"])
+    """Check format, lints and types; of the examples, format and lints."""
+    sources = [".", "../examples"]
+    steps = (
+        ["ruff", "format", "--check", "--quiet", *sources],
+        ["ruff", "check", "--quiet", *sources],
+        ["mypy", "src", "tests", "benchmarks"],
+    )
     return first_failure([run(pair, "-m", *step) for step in steps])
 
 
