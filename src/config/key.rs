@@ -78,6 +78,8 @@ pub enum Kind {
     SecretFile,
     /// The path of a file that is read when it is needed.
     Path,
+    /// The same, or this word.
+    PathOr(&'static str),
     /// An IP address and a port.
     Address,
     /// One of these words.
@@ -110,6 +112,7 @@ impl Kind {
             Self::Url => "a URL".to_owned(),
             Self::Secret => "text, a secret".to_owned(),
             Self::SecretFile | Self::Path => "the path of a file".to_owned(),
+            Self::PathOr(word) => format!("the path of a file, or `{word}`"),
             Self::Address => "an address and a port, such as 127.0.0.1:9464 or [::1]:9464".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),

@@ -29,9 +29,18 @@ keys! {
     POSTGRES_PASSWORD_FILE = "postgres.password_file", Kind::SecretFile, Preset::Unset("not read");
     /// Whether the connection is encrypted and the server's certificate is verified, as in libpq; wins over the URL.
     POSTGRES_SSLMODE = "postgres.sslmode",
-        Kind::Choice(&["disable", "prefer", "require", "verify-ca", "verify-full"]), Preset::Value("prefer");
-    /// A file of certificates (PEM) that the server's is verified against; wins over the URL.
-    POSTGRES_SSLROOTCERT = "postgres.sslrootcert", Kind::Path, Preset::Unset("the system's certificates");
+        Kind::Choice(&["disable", "prefer", "require", "verify-ca", "verify-full"]),
+        Preset::Unset("`verify-full`; on this machine `prefer`");
+    /// A file of certificates (PEM) that the server's is verified against; wins over the URL. `system` is those of the
+    /// operating system, and takes no `sslmode` but `verify-full`.
+    POSTGRES_SSLROOTCERT = "postgres.sslrootcert", Kind::PathOr("system"), Preset::Unset("the system's certificates");
+    /// The client's certificate (PEM); needs `postgres.sslkey`; wins over the URL.
+    POSTGRES_SSLCERT = "postgres.sslcert", Kind::Path, Preset::Unset("no client certificate");
+    /// The private key (PEM, not encrypted) of `postgres.sslcert`; wins over the URL.
+    POSTGRES_SSLKEY = "postgres.sslkey", Kind::Path, Preset::Unset("no client certificate");
+    /// Whether the login is bound to the server's certificate (SCRAM-SHA-256-PLUS), as in libpq; wins over the URL.
+    POSTGRES_CHANNEL_BINDING = "postgres.channel_binding",
+        Kind::Choice(&["disable", "prefer", "require"]), Preset::Value("prefer");
     /// The replication slot: lower-case letters, digits and `_`.
     POSTGRES_SLOT = "postgres.slot", Kind::Text, Preset::Value("walpost");
     /// The publication that carries the outbox table.

@@ -148,7 +148,7 @@ mod tests {
         let Loaded { config, rows } = load(&[]).unwrap();
         assert_eq!(rows.len(), KEYS.len());
         assert_eq!(config.postgres.slot.as_str(), "walpost");
-        assert_eq!(config.postgres.endpoint.tls().mode(), SslMode::Prefer);
+        assert_eq!(config.postgres.endpoint.ssl_mode(), SslMode::VerifyFull);
         assert_eq!(config.nats.stream.as_str(), "OUTBOX");
         assert_eq!(config.nats.login, Login::Anonymous);
         assert_eq!(config.delivery.max_in_flight_bytes, 16 * 1024 * 1024);
@@ -183,15 +183,12 @@ mod tests {
         let url = ("WALPOST_POSTGRES_URL", "postgres://app:of-url@db/app?sslmode=verify-full");
         let of_url = load(&[url]).unwrap().config.postgres;
         assert_eq!(
-            (of_url.endpoint.tls().mode(), of_url.endpoint.password()),
+            (of_url.endpoint.ssl_mode(), of_url.endpoint.password()),
             (SslMode::VerifyFull, Some(&b"of-url"[..]))
         );
         let key = [("WALPOST_POSTGRES_PASSWORD", "of-key"), ("WALPOST_POSTGRES_SSLMODE", "require")];
         let of_key = load(&[url, key[0], key[1]]).unwrap().config.postgres;
-        assert_eq!(
-            (of_key.endpoint.tls().mode(), of_key.endpoint.password()),
-            (SslMode::Require, Some(&b"of-key"[..]))
-        );
+        assert_eq!((of_key.endpoint.ssl_mode(), of_key.endpoint.password()), (SslMode::Require, Some(&b"of-key"[..])));
 
         let url = ("WALPOST_NATS_URL", "nats://me:p%40ss@a:1,tls://b");
         let of_url = load(&[url]).unwrap().config.nats;

@@ -32,6 +32,7 @@ impl PostgresUrl {
 fn refused(error: &EndpointError) -> Reason {
     let hint = match error {
         EndpointError::SslMode => keys::POSTGRES_SSLMODE.kind().describe(),
+        EndpointError::ChannelBinding => keys::POSTGRES_CHANNEL_BINDING.kind().describe(),
         EndpointError::SessionAttrs | EndpointError::AsksForStandby => {
             format!("one of {}", SessionAttrs::WORDS.map(|(word, _)| word).join(", "))
         }
@@ -58,6 +59,9 @@ const OPTIONS: &[&str] = &[
     "keepalives_retries",
     "sslmode",
     "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "channel_binding",
     "target_session_attrs",
 ];
 

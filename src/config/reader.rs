@@ -87,6 +87,9 @@ impl Reader {
     pub(super) fn path(&mut self, key: &'static Key) -> Option<Option<PathBuf>> {
         self.optional(key, |text| {
             let path = PathBuf::from(text);
+            if matches!(key.kind(), Kind::PathOr(word) if text == word) {
+                return Ok(path);
+            }
             text_file::probe(&path).map_err(|error| unreadable(&path, &error))?;
             Ok(path)
         })
@@ -150,9 +153,12 @@ impl Reader {
     /// Makes paths that stand in the configuration file relative to its folder.
     fn resolve_paths(&mut self) {
         for given in self.given.values_mut() {
-            let (Kind::Path | Kind::SecretFile, Origin::File { path, .. }) = (given.key.kind(), &given.origin) else {
-                continue;
-            };
+            let Origin::File { path, .. } = &given.origin else { continue };
+            match given.key.kind() {
+                Kind::Path | Kind::SecretFile => {}
+                Kind::PathOr(word) if given.text.expose() != word => {}
+                _ => continue,
+            }
             let folder = path.parent().unwrap_or(Path::new(""));
             // An empty path stays empty, to be refused as such.
             if let (false, Some(joined)) = (given.text.expose().is_empty(), folder.join(given.text.expose()).to_str()) {

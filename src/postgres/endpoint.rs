@@ -3,13 +3,14 @@
 //! `tokio_postgres::Config` parses the URL but knows neither `verify-ca` and `verify-full` nor `sslrootcert`, and chooses
 //! no host for us, so those keys and `target_session_attrs` are taken out first (<https://www.postgresql.org/docs/current/libpq-connect.html>).
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use tokio_postgres::config::Host;
 
 use super::{
     hosts::{self, Target},
     session_attrs::SessionAttrs,
+    tls_settings::{ChannelBinding, SslMode, TlsSettings},
 };
 
 /// How long one host may take to accept a connection unless the URL's `connect_timeout` says otherwise.
@@ -27,30 +28,6 @@ pub struct Endpoint {
     /// The hosts to try, in order: all of the URL, or one of them.
     targets: Vec<Target>,
     attrs: SessionAttrs,
-}
-
-/// How the connection is encrypted and whom it trusts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsSettings {
-    /// Whether to encrypt, and what to verify; `None` where nobody said so, which means [`SslMode::Prefer`].
-    pub mode: Option<SslMode>,
-    /// PEM file with the certificate authorities to trust; `None` or `system` means those of the operating system.
-    pub root_cert: Option<PathBuf>,
-}
-
-/// libpq's `sslmode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslMode {
-    /// Never encrypt.
-    Disable,
-    /// Encrypt if the server can; verify nothing.
-    Prefer,
-    /// Encrypt or fail; verify the chain only if a root certificate is given, as libpq does.
-    Require,
-    /// Encrypt, and verify that a trusted authority signed the certificate.
-    VerifyCa,
-    /// Encrypt, and verify the chain and the host name.
-    VerifyFull,
 }
 
 impl Endpoint {
@@ -88,10 +65,9 @@ impl Endpoint {
         self.config.password(password);
     }
 
-    /// Replaces the TLS settings that differ from the URL's.
-    pub fn set_tls(&mut self, mode: Option<SslMode>, root_cert: Option<PathBuf>) {
-        self.tls.mode = mode.or(self.tls.mode);
-        self.tls.root_cert = root_cert.or(self.tls.root_cert.take());
+    /// Replaces what `tls` says of the URL's settings.
+    pub fn set_tls(&mut self, tls: TlsSettings) {
+        self.tls.overrule(tls);
     }
 
     /// The role that connects.
@@ -104,9 +80,19 @@ impl Endpoint {
         self.config.get_dbname().unwrap_or(&self.user)
     }
 
-    /// The encryption settings.
+    /// The encryption settings, as far as somebody gave them.
     pub fn tls(&self) -> &TlsSettings {
         &self.tls
+    }
+
+    /// Whether to encrypt, and what to verify.
+    pub fn ssl_mode(&self) -> SslMode {
+        self.tls.mode(self.is_local())
+    }
+
+    /// Whether the login is bound to the server's certificate.
+    pub(crate) fn binding(&self) -> ChannelBinding {
+        self.tls.binding()
     }
 
     /// The password, if there is one.
@@ -179,40 +165,6 @@ impl fmt::Display for Endpoint {
     }
 }
 
-impl TlsSettings {
-    /// The mode in force.
-    pub fn mode(&self) -> SslMode {
-        self.mode.unwrap_or(SslMode::Prefer)
-    }
-}
-
-impl SslMode {
-    /// The modes by the names that libpq gives them. Its `allow` is missing: it encrypts only if it must.
-    pub const WORDS: [(&'static str, Self); 5] = [
-        ("disable", Self::Disable),
-        ("prefer", Self::Prefer),
-        ("require", Self::Require),
-        ("verify-ca", Self::VerifyCa),
-        ("verify-full", Self::VerifyFull),
-    ];
-}
-
-impl FromStr for SslMode {
-    type Err = EndpointError;
-
-    fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let known = Self::WORDS.iter().find(|(word, _)| *word == text);
-        known.map(|(_, mode)| *mode).ok_or(EndpointError::SslMode)
-    }
-}
-
-impl fmt::Display for SslMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = Self::WORDS.iter().find(|(_, mode)| mode == self);
-        f.write_str(known.map_or("", |(word, _)| word))
-    }
-}
-
 /// A URL that cannot be used. The text never holds the URL itself, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
@@ -231,6 +183,9 @@ pub enum EndpointError {
     /// An `sslmode` that libpq does not have, or one that we refuse to imitate (`allow`).
     #[error("the URL has an unknown sslmode")]
     SslMode,
+    /// A `channel_binding` that libpq does not have.
+    #[error("the URL has an unknown channel_binding")]
+    ChannelBinding,
     /// A `target_session_attrs` that libpq does not have.
     #[error("the URL has an unknown target_session_attrs")]
     SessionAttrs,
@@ -260,6 +215,11 @@ fn take_own_keys(url: &str) -> Result<OwnKeys, EndpointError> {
         match pair.split_once('=') {
             Some(("sslmode", mode)) => tls.mode = Some(percent_decode(mode, "sslmode")?.parse()?),
             Some(("sslrootcert", path)) => tls.root_cert = Some(percent_decode(path, "sslrootcert")?.into()),
+            Some(("sslcert", path)) => tls.cert = Some(percent_decode(path, "sslcert")?.into()),
+            Some(("sslkey", path)) => tls.key = Some(percent_decode(path, "sslkey")?.into()),
+            Some(("channel_binding", word)) => {
+                tls.binding = Some(percent_decode(word, "channel_binding")?.parse()?);
+            }
             Some(("target_session_attrs", word)) => {
                 attrs = Some(percent_decode(word, "target_session_attrs")?.parse()?);
             }
@@ -321,20 +281,37 @@ mod tests {
 
     #[test]
     fn tls_keys_are_ours() {
-        let endpoint =
-            parse("postgres://app@db/shop?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=3");
-        assert_eq!(
-            endpoint.tls,
-            TlsSettings { mode: Some(SslMode::VerifyFull), root_cert: Some("/etc/ca.pem".into()) }
+        let endpoint = parse(
+            "postgres://app@db/shop?sslmode=verify-ca&sslrootcert=%2Fetc%2Fca.pem&connect_timeout=3&sslcert=a.crt\
+             &sslkey=a.key&channel_binding=require",
         );
+        let given = TlsSettings {
+            mode: Some(SslMode::VerifyCa),
+            root_cert: Some("/etc/ca.pem".into()),
+            cert: Some("a.crt".into()),
+            key: Some("a.key".into()),
+            binding: Some(ChannelBinding::Require),
+        };
+        assert_eq!(endpoint.tls, given);
         assert_eq!(endpoint.connect_timeout(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn each_host_is_verified_by_where_it_is() {
+        let modes = |url: &str| parse(url).hosts().iter().map(Endpoint::ssl_mode).collect::<Vec<_>>();
+        let [prefer, full] = [SslMode::Prefer, SslMode::VerifyFull];
+        assert_eq!(modes("postgres://app@localhost,[::1],127.0.0.1:5433,%2Frun/shop"), [prefer; 4]);
+        assert_eq!(modes("postgres://app@localhost,db/shop"), [prefer, full]);
+        // The name decides, which the certificate would have to bear.
+        assert_eq!(modes("postgres://app@db/shop?hostaddr=127.0.0.1"), [full]);
+        assert_eq!(modes("postgres://app@db/shop?sslmode=disable"), [SslMode::Disable]);
     }
 
     #[test]
     fn a_later_setting_wins_over_the_url() {
         let mut endpoint = parse("postgres://app@db/shop?sslmode=disable");
-        endpoint.set_tls(Some(SslMode::Require), None);
-        assert_eq!(endpoint.tls.mode(), SslMode::Require);
+        endpoint.set_tls(TlsSettings { mode: Some(SslMode::Require), ..TlsSettings::default() });
+        assert_eq!(endpoint.ssl_mode(), SslMode::Require);
     }
 
     #[test]
@@ -368,6 +345,7 @@ mod tests {
             ("host=db user=app", "not the URL of a Postgres server"),
             ("postgres:///shop", "names no host"),
             ("postgres://app@db/shop?sslmode=allow", "unknown sslmode"),
+            ("postgres://app@db/shop?channel_binding=always", "unknown channel_binding"),
             ("postgres://app@db/shop?colour=red", "colour"),
             ("postgres://app@db/shop?sslrootcert=%zz", "sslrootcert"),
             ("postgres://app@a,b/shop?target_session_attrs=master", "unknown target_session_attrs"),

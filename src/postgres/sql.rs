@@ -3,11 +3,16 @@
 //! `tokio-postgres` gets a [`Stream`] that is already open and already encrypted, so that there is one implementation
 //! of TLS and of host order for both kinds of connection.
 
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+};
+
 use tokio::{task::JoinHandle, time::timeout};
-use tokio_postgres::{Client, NoTls, config::SslMode as NoNegotiation};
+use tokio_postgres::{Client, Config, config, tls};
 use tokio_util::sync::CancellationToken;
 
-use super::{ConnectError, Endpoint, Refusal, Refuses, Reported, Search, Stream};
+use super::{ChannelBinding, ConnectError, Endpoint, Refusal, Refuses, Reported, Search, Stream};
 
 /// A session for queries; the task that drives it ends with this value.
 #[derive(Debug)]
@@ -35,10 +40,12 @@ impl Session {
     async fn connect_to(host: &Endpoint) -> Result<Self, SqlError> {
         let stream = Stream::open(host).await?;
         let is_encrypted = stream.is_encrypted();
-        let mut config = host.sql_config().clone();
-        config.ssl_mode(NoNegotiation::Disable);
-        let login = timeout(host.login_timeout(), config.connect_raw(stream, NoTls)).await;
-        let (client, connection) = login.map_err(|_| SqlError::NoAnswer)??;
+        let config = as_it_is(host, is_encrypted);
+        let login = timeout(host.login_timeout(), config.connect_raw(stream, AsItIs)).await;
+        let login = login.map_err(|_| SqlError::NoAnswer)?;
+        let (client, connection) = login.map_err(|error| {
+            if is_unbound(&error) { ConnectError::LOGIN_UNBOUND.into() } else { SqlError::Query(error) }
+        })?;
         let mut reported = Reported::default();
         for name in Reported::NAMES {
             reported.note(name, connection.parameter(name).unwrap_or_default());
@@ -79,6 +86,38 @@ impl Session {
     /// The client to query with.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+}
+
+/// What the library must know to take a stream over without negotiating anything.
+fn as_it_is(host: &Endpoint, is_encrypted: bool) -> Config {
+    let mut config = host.sql_config().clone();
+    config.ssl_mode(if is_encrypted { config::SslMode::Require } else { config::SslMode::Disable });
+    config.ssl_negotiation(config::SslNegotiation::Direct);
+    config.channel_binding(match host.binding() {
+        ChannelBinding::Disable => config::ChannelBinding::Disable,
+        ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+        ChannelBinding::Require => config::ChannelBinding::Require,
+    });
+    config
+}
+
+/// Gives the library a stream that is encrypted already.
+struct AsItIs;
+
+impl tls::TlsConnect<Stream> for AsItIs {
+    type Stream = Stream;
+    type Error = Infallible;
+    type Future = Ready<Result<Stream, Infallible>>;
+
+    fn connect(self, stream: Stream) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+impl tls::TlsStream for Stream {
+    fn channel_binding(&self) -> tls::ChannelBinding {
+        self.end_point().map_or_else(tls::ChannelBinding::none, tls::ChannelBinding::tls_server_end_point)
     }
 }
 
@@ -135,6 +174,12 @@ impl Refuses for SqlError {
 
 fn is_of_the_socket(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.is::<std::io::Error>())
+}
+
+/// Whether the library refused a login without channel binding. It has no other sign of that than its words.
+fn is_unbound(error: &tokio_postgres::Error) -> bool {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    error.as_db_error().is_none() && cause.is_some_and(|cause| cause.contains("did not use channel binding"))
 }
 
 /// `tokio_postgres::Error` prints only its kind; people want what the server said.

@@ -6,39 +6,63 @@
 use std::{path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,
     client::{
+        WantsClientCert,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer, ServerName, UnixTime,
+        pem::{self, PemObject},
+    },
     server::ParsedCertificate,
 };
 
-use super::endpoint::{SslMode, TlsSettings};
+use super::tls_settings::{SYSTEM_ROOTS, SslMode, TlsSettings};
 
-/// Builds the TLS configuration; `None` when the mode never encrypts.
-pub(super) fn client_config(settings: &TlsSettings) -> Result<Option<Arc<ClientConfig>>, TlsError> {
+/// Builds the TLS configuration; `None` when the mode never encrypts. Files are read each time: they may be renewed.
+pub(super) fn client_config(settings: &TlsSettings, mode: SslMode) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Provider)?;
     let roots = || trusted_roots(settings.root_cert.as_deref());
-    let config = match settings.mode() {
+    let anonymous = match mode {
         SslMode::Disable => return Ok(None),
-        SslMode::VerifyFull => builder.with_root_certificates(roots()?).with_no_client_auth(),
+        SslMode::VerifyFull => builder.with_root_certificates(roots()?),
         SslMode::VerifyCa => without_name_check(builder, Some(roots()?), provider),
         SslMode::Require if settings.root_cert.is_some() => without_name_check(builder, Some(roots()?), provider),
         SslMode::Require | SslMode::Prefer => without_name_check(builder, None, provider),
     };
+    let config = match (&settings.cert, &settings.key) {
+        (Some(cert), Some(key)) => {
+            anonymous.with_client_auth_cert(chain(cert)?, private_key(key)?).map_err(TlsError::Provider)?
+        }
+        _ => anonymous.with_no_client_auth(),
+    };
     Ok(Some(Arc::new(config)))
+}
+
+/// Our own certificate, and those that lead to an authority.
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match certificates {
+        Ok(none) if none.is_empty() => Err(TlsError::unusable(file, pem::Error::NoItemsFound)),
+        Ok(all) => Ok(all),
+        Err(error) => Err(TlsError::unusable(file, error)),
+    }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| TlsError::unusable(file, error))
 }
 
 /// The certificate authorities to trust: a PEM file, or the operating system's for `None` and `system`.
 fn trusted_roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    match file.filter(|path| *path != Path::new("system")) {
+    match file.filter(|path| *path != Path::new(SYSTEM_ROOTS)) {
         Some(path) => {
             let unreadable = |error| TlsError::RootCert { path: path.display().to_string(), source: error };
             for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
@@ -56,11 +80,15 @@ fn trusted_roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     }
 }
 
-type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
+type Builder<Wants> = rustls::ConfigBuilder<ClientConfig, Wants>;
 
-fn without_name_check(builder: Builder, roots: Option<RootCertStore>, provider: Arc<CryptoProvider>) -> ClientConfig {
+fn without_name_check(
+    builder: Builder<WantsVerifier>,
+    roots: Option<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+) -> Builder<WantsClientCert> {
     let verifier = NamelessVerifier { roots, provider };
-    builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+    builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
 }
 
 /// Verifies the chain against `roots` if there are any, and never the host name. The handshake's own signatures are
@@ -120,7 +148,15 @@ pub enum TlsError {
         /// The file.
         path: String,
         /// What the reader said.
-        source: rustls::pki_types::pem::Error,
+        source: pem::Error,
+    },
+    /// The file of our certificate or of its key is missing or is not PEM.
+    #[error("cannot read our certificate or its key in {path}")]
+    Identity {
+        /// The file.
+        path: String,
+        /// What the reader said.
+        source: pem::Error,
     },
     /// The file of root certificates holds none.
     #[error("no root certificate in {path}")]
@@ -134,4 +170,10 @@ pub enum TlsError {
     /// The TLS library refused.
     #[error("the TLS library refused the settings")]
     Provider(#[source] Error),
+}
+
+impl TlsError {
+    fn unusable(file: &Path, source: pem::Error) -> Self {
+        Self::Identity { path: file.display().to_string(), source }
+    }
 }

@@ -24,10 +24,12 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    endpoint::{Endpoint, SslMode},
+    end_point::end_point,
+    endpoint::Endpoint,
     hosts::Target,
     session_attrs::Misfit,
     tls::{self, TlsError},
+    tls_settings::{ChannelBinding, SslMode},
 };
 
 /// A peer that vanished without a word is noticed after 10 s of silence and three unanswered probes, 5 s apart.
@@ -51,12 +53,14 @@ pub enum Stream {
 impl Stream {
     /// Opens a stream to the host of the endpoint; to the first that accepts, should there be several.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
-        let tls = tls::client_config(endpoint.tls())?;
+        let mode = endpoint.ssl_mode();
+        let tls = tls::client_config(endpoint.tls(), mode)?;
         let mut failures = Vec::new();
         let mut is_about_tls = true;
         for target in endpoint.targets() {
-            let attempt = open_target(target, endpoint.tls().mode(), tls.as_ref());
-            match timeout(endpoint.connect_timeout(), attempt).await {
+            let attempt = open_target(target, mode, tls.as_ref());
+            let attempt = timeout(endpoint.connect_timeout(), attempt).await;
+            match attempt.map(|stream| stream?.bound_if(endpoint.binding() == ChannelBinding::Require)) {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => {
                     is_about_tls &= error.is_about_tls();
@@ -75,6 +79,21 @@ impl Stream {
     /// Whether the stream is encrypted.
     pub fn is_encrypted(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// What a login over this stream can be bound to: the server's certificate (`tls-server-end-point`).
+    pub(crate) fn end_point(&self) -> Option<Vec<u8>> {
+        let Self::Tls(stream) = self else { return None };
+        end_point(stream.get_ref().1.peer_certificates()?.first()?)
+    }
+
+    /// The same stream, unless a login must be bound and cannot be.
+    fn bound_if(self, is_required: bool) -> Result<Self, ConnectError> {
+        match (is_required && self.end_point().is_none(), self.is_encrypted()) {
+            (false, _) => Ok(self),
+            (true, false) => Err(ConnectError::Unbound("the connection is not encrypted")),
+            (true, true) => Err(ConnectError::Unbound("there is none for this kind of certificate")),
+        }
     }
 }
 
@@ -198,6 +217,9 @@ pub enum ConnectError {
     /// The TLS handshake failed, most often because the certificate was refused.
     #[error("TLS handshake failed: {0}")]
     Handshake(#[source] io::Error),
+    /// The login must be bound to the server's certificate, and is not.
+    #[error("channel_binding=require: {0}")]
+    Unbound(&'static str),
     /// Something else answered at that port.
     #[error("what answers there does not speak the Postgres protocol")]
     NotPostgres,
@@ -207,10 +229,21 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The server lets us in without having proved that the certificate is its own.
+    pub(crate) const LOGIN_UNBOUND: Self = Self::Unbound(
+        "the server does not bind the login to its certificate (it asks for no password, or for one in another way than by \
+         SCRAM-SHA-256-PLUS)",
+    );
+
     /// Whether the connection was there, and encryption was not.
     pub fn is_about_tls(&self) -> bool {
         match self {
-            Self::NoTls | Self::Name(_) | Self::Handshake(_) | Self::Tls(_) | Self::NoSecureHost(_) => true,
+            Self::NoTls
+            | Self::Name(_)
+            | Self::Handshake(_)
+            | Self::Tls(_)
+            | Self::Unbound(_)
+            | Self::NoSecureHost(_) => true,
             Self::NoHost(_)
             | Self::NoneFit(_)
             | Self::Misfit(_)

@@ -16,6 +16,10 @@ pub fn explain(sqlstate: Option<&str>, text: &str) -> Option<String> {
              `hostssl <database> <role> <address> scram-sha-256` for the database itself (the keyword replication is \
              for physical replication only), then run `SELECT pg_reload_conf();`"
         }
+        Some(_) if text.contains("SCRAM channel binding") => {
+            "the certificate that comes with the connection is not the one of the server that asks for the password: a proxy that \
+             ends TLS stands between, or an attacker; connect to Postgres itself, with sslmode=verify-full"
+        }
         Some("28000") => {
             "the server does not let this role in: it must exist and have LOGIN \
                           (`ALTER ROLE <role> LOGIN REPLICATION;`)"
@@ -94,10 +98,19 @@ fn explain_connection(text: &str) -> Option<&'static str> {
         return Some("the server takes connections and is stuck: look at its load, its disk and its log");
     }
     if has(&["does not offer tls"]) {
-        return Some("turn on ssl at the server, or set sslmode=prefer in postgres.url");
+        return Some(
+            "turn on ssl at the server, or, in a network that you trust, set sslmode=prefer in postgres.url (beyond this machine it \
+             is verify-full unless somebody says otherwise)",
+        );
     }
     if has(&["does not speak the postgres protocol"]) {
         return Some("something else listens there: check host and port in postgres.url");
+    }
+    if has(&["channel_binding=require"]) {
+        return Some(
+            "let the role log in by scram-sha-256 in a `hostssl` line of pg_hba.conf, with a certificate of RSA or ECDSA; if it did \
+             until now, find out who stands between before you set channel_binding=prefer",
+        );
     }
     if has(&["certificate", "cannot be verified as a host name", "tls handshake"]) {
         return Some("the server's certificate was not accepted: check sslrootcert and the host name in postgres.url");
@@ -114,6 +127,7 @@ mod tests {
         let cases = [
             ("28P01", "password authentication failed for user \"app\"", "password is wrong"),
             ("28000", "no pg_hba.conf entry for host \"10.0.0.1\"", "hostssl <database>"),
+            ("28000", "SCRAM channel binding check failed", "stands between"),
             ("28000", "role \"app\" is not permitted to log in", "must exist and have LOGIN"),
             ("3D000", "database \"shop\" does not exist", "no such database"),
             ("42501", "permission denied to start WAL sender", "ALTER ROLE <role> REPLICATION"),
@@ -141,6 +155,7 @@ mod tests {
             ("cannot connect to Postgres (db:5432: no answer within 10s)", "firewall"),
             ("Postgres accepts the connection and does not answer", "stuck"),
             ("the server does not offer TLS, which sslmode asks for", "sslmode"),
+            ("channel_binding=require: the server does not bind the login to its certificate", "hostssl"),
             (
                 "no host of the URL is a primary that lets us in (a:1: the host name cannot be resolved; b:2: Postgres: the \
                  database system is starting up (SQLSTATE 57P03))",

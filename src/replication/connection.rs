@@ -154,6 +154,11 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
+    /// What the login can be bound to.
+    pub(super) fn end_point(&self) -> Option<Vec<u8>> {
+        self.stream.end_point()
+    }
+
     /// Encodes a message and sends it.
     pub(super) async fn send(
         &mut self,

@@ -7,7 +7,7 @@ use fallible_iterator::FallibleIterator;
 use postgres_protocol::{
     authentication::{
         md5_hash,
-        sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256},
+        sasl::{self, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256},
     },
     message::{
         backend::{AuthenticationSaslBody, Message},
@@ -16,7 +16,7 @@ use postgres_protocol::{
 };
 
 use super::connection::{Conversation, ReplicationError};
-use crate::postgres::{Endpoint, Reported};
+use crate::postgres::{ChannelBinding, ConnectError, Endpoint, Reported};
 
 /// How the role proved who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Authentication {
     Md5,
     /// By SCRAM-SHA-256.
     Scram,
+    /// By SCRAM-SHA-256-PLUS: the server has proved that the certificate that we see is its own.
+    ScramPlus,
 }
 
 /// A login that succeeded.
@@ -102,22 +104,43 @@ async fn authenticate(
     endpoint: &Endpoint,
 ) -> Result<Authentication, ReplicationError> {
     let mut proof = Authentication::Unasked;
+    let unless_required = || match endpoint.binding() {
+        ChannelBinding::Require => Err(ConnectError::LOGIN_UNBOUND),
+        ChannelBinding::Disable | ChannelBinding::Prefer => Ok(()),
+    };
     loop {
         match conversation.receive().await? {
-            Message::AuthenticationOk => return Ok(proof),
+            Message::AuthenticationOk => {
+                if proof != Authentication::ScramPlus {
+                    unless_required()?;
+                }
+                return Ok(proof);
+            }
             Message::AuthenticationCleartextPassword => {
+                unless_required()?;
                 proof = Authentication::Cleartext;
                 let password = password(endpoint)?;
                 conversation.send(|out| frontend::password_message(password, out)).await?;
             }
             Message::AuthenticationMd5Password(body) => {
+                unless_required()?;
                 proof = Authentication::Md5;
                 let hash = md5_hash(endpoint.user().as_bytes(), password(endpoint)?, body.salt());
                 conversation.send(|out| frontend::password_message(hash.as_bytes(), out)).await?;
             }
             Message::AuthenticationSasl(body) => {
-                proof = Authentication::Scram;
-                scram(conversation, &body, password(endpoint)?).await?;
+                let end_point = match endpoint.binding() {
+                    ChannelBinding::Disable => None,
+                    ChannelBinding::Prefer | ChannelBinding::Require => conversation.end_point(),
+                };
+                let (mechanism, binding) = choose(&body, end_point)?;
+                if mechanism == SCRAM_SHA_256_PLUS {
+                    proof = Authentication::ScramPlus;
+                } else {
+                    unless_required()?;
+                    proof = Authentication::Scram;
+                }
+                scram(conversation, ScramSha256::new(password(endpoint)?, binding), mechanism).await?;
             }
             Message::AuthenticationGss | Message::AuthenticationSspi | Message::AuthenticationKerberosV5 => {
                 return Err(ReplicationError::AuthenticationMethod("GSSAPI, SSPI or Kerberos"));
@@ -130,21 +153,32 @@ async fn authenticate(
     }
 }
 
+/// The best mechanism that the server offers, and what the login is bound to. Whoever could have bound it and was not
+/// offered to says so: a server that did offer it then knows that somebody stands between (RFC 5802, section 6).
+fn choose(
+    offer: &AuthenticationSaslBody,
+    end_point: Option<Vec<u8>>,
+) -> Result<(&'static str, sasl::ChannelBinding), ReplicationError> {
+    let (mut has_plain, mut has_plus) = (false, false);
+    let mut offered = offer.mechanisms();
+    while let Some(mechanism) = offered.next()? {
+        has_plain |= mechanism == SCRAM_SHA_256;
+        has_plus |= mechanism == SCRAM_SHA_256_PLUS;
+    }
+    match end_point {
+        Some(end_point) if has_plus => Ok((SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(end_point))),
+        Some(_) if has_plain => Ok((SCRAM_SHA_256, sasl::ChannelBinding::unrequested())),
+        None if has_plain => Ok((SCRAM_SHA_256, sasl::ChannelBinding::unsupported())),
+        _ => Err(ReplicationError::AuthenticationMethod("a SASL mechanism other than SCRAM-SHA-256")),
+    }
+}
+
 async fn scram(
     conversation: &mut Conversation,
-    offer: &AuthenticationSaslBody,
-    password: &[u8],
+    mut scram: ScramSha256,
+    mechanism: &str,
 ) -> Result<(), ReplicationError> {
-    let mut offered = offer.mechanisms();
-    let mut known = false;
-    while let Some(mechanism) = offered.next()? {
-        known |= mechanism == SCRAM_SHA_256;
-    }
-    if !known {
-        return Err(ReplicationError::AuthenticationMethod("a SASL mechanism other than SCRAM-SHA-256"));
-    }
-    let mut scram = ScramSha256::new(password, ChannelBinding::unsupported());
-    conversation.send(|out| frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out)).await?;
+    conversation.send(|out| frontend::sasl_initial_response(mechanism, scram.message(), out)).await?;
     let Message::AuthenticationSaslContinue(body) = conversation.receive().await? else {
         return Err(ReplicationError::Unexpected("in the middle of SCRAM"));
     };

@@ -306,6 +306,22 @@ pub(super) const FILES_AND_PAIRS: &[(Text, &[&str])] = &[
         &["walpost.toml:3: postgres.sslrootcert: cannot read `no.pem`: no such file"],
     ),
     (
+        Below("sslrootcert = \"system\"\nsslmode = \"require\"\n"),
+        &[
+            "walpost.toml:4: postgres.sslmode: cannot go together with postgres.sslrootcert",
+            "  hint: with the system's authorities anybody's certificate would do: use `verify-full`",
+        ],
+    ),
+    (
+        Below("sslmode = \"disable\"\nchannel_binding = \"require\"\nsslkey = \"empty.txt\"\n"),
+        &[
+            "walpost.toml:4: postgres.channel_binding: cannot go together with postgres.sslmode",
+            "  hint: a login is bound to the certificate of an encrypted connection",
+            "postgres.sslcert: not given, but postgres.sslkey needs it",
+            "  hint: set it in the configuration file or in WALPOST_POSTGRES_SSLCERT",
+        ],
+    ),
+    (
         Below("password_file = \"no.txt\"\n"),
         &[
             "walpost.toml:3: postgres.password_file: the file cannot be read: no such file",

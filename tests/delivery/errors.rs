@@ -304,7 +304,7 @@ async fn a_server_without_tls_is_told_apart_from_one_that_is_away() {
     let settings = Settings::new(&url, "nats://127.0.0.1:1");
     let lines = [
         "error: WP0103 cannot connect to Postgres (127.0.0.1:",
-        "hint: turn on ssl at the server, or set sslmode=prefer in postgres.url",
+        "hint: turn on ssl at the server, or, in a network that you trust, set sslmode=prefer in postgres.url (beyond",
     ];
     assert_run_fails(&settings, 1, &lines).await;
 }

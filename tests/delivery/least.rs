@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::ConnectOptions;
 use tokio_postgres::Client;
 use walpost::{
-    postgres::{Endpoint, SslMode},
+    postgres::{ChannelBinding, Endpoint, SslMode, TlsSettings},
     sandbox::servers::{NatsOptions, NatsTls, PostgresBinaries, PostgresOptions, PrivateNats, PrivatePostgres},
 };
 
@@ -95,7 +95,12 @@ impl Place {
         let url = self.postgres.url_with_password(role, &password(role), database);
         let mut endpoint = Endpoint::parse(&url).unwrap();
         if self.has_tls {
-            endpoint.set_tls(Some(SslMode::VerifyFull), Some(self.authority.file()));
+            endpoint.set_tls(TlsSettings {
+                mode: Some(SslMode::VerifyFull),
+                root_cert: Some(self.authority.file()),
+                binding: Some(ChannelBinding::Require),
+                ..TlsSettings::default()
+            });
         }
         endpoint
     }
@@ -114,6 +119,7 @@ impl Place {
         }
         settings
             .with("POSTGRES_SSLMODE", "verify-full")
+            .with("POSTGRES_CHANNEL_BINDING", "require")
             .with("POSTGRES_SSLROOTCERT", self.authority.file().to_str().unwrap())
     }
 
@@ -189,6 +195,7 @@ async fn everything_works_with_the_least_rights() {
         assert!(doctor.contains("postgres.role         walpost may replicate"), "{doctor}");
         if place.has_tls {
             assert!(doctor.contains("certificate and name verified"), "{doctor}");
+            assert!(doctor.contains("scram-sha-256-plus, bound to the server's certificate"), "{doctor}");
         }
         load.stop().await;
 

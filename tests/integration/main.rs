@@ -3,6 +3,7 @@
 // True of every file here; said so that the lints treat helper functions as the tests that they serve.
 #![cfg(test)]
 
+mod binding;
 mod harness;
 mod hosts;
 mod login;

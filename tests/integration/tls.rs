@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use walpost::{
-    postgres::{Endpoint, SslMode, sql::Session},
+    postgres::{Endpoint, SslMode, TlsSettings, sql::Session},
     replication::Connection,
     sandbox::servers::PrivatePostgres,
 };
@@ -48,6 +48,11 @@ async fn encrypted() -> impl Iterator<Item = &'static Encrypted> {
     })
 }
 
+/// These settings, and the others as they are.
+fn tls(mode: SslMode, root: Option<&Path>) -> TlsSettings {
+    TlsSettings { mode: Some(mode), root_cert: root.map(Path::to_owned), ..TlsSettings::default() }
+}
+
 /// What came of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -66,7 +71,7 @@ use Outcome::{NoTls, Plain, Refused, Tls};
 /// Connects both ways, which must agree, and asks the server whether each is encrypted.
 async fn attempt(server: &PrivatePostgres, host: &str, mode: SslMode, root: Option<&Path>) -> Outcome {
     let mut endpoint = Endpoint::parse(&format!("postgres://postgres@{host}:{}/postgres", server.port())).unwrap();
-    endpoint.set_tls(Some(mode), root.map(Path::to_owned));
+    endpoint.set_tls(tls(mode, root));
     let sql = match Session::connect(&endpoint).await {
         Ok(session) => {
             let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
@@ -136,7 +141,7 @@ async fn a_server_without_tls_is_refused_unless_the_mode_does_not_insist() {
         for (mode, expected) in ALL_MODES.into_iter().zip([Plain, Plain, NoTls, NoTls, NoTls]) {
             let endpoint = |host: &str| format!("postgres://postgres@{host}:{}/postgres", server.port());
             let mut endpoint = Endpoint::parse(&endpoint("localhost")).unwrap();
-            endpoint.set_tls(Some(mode), Some(file.clone()));
+            endpoint.set_tls(tls(mode, Some(&file)));
             let sql = Session::connect(&endpoint).await.map(|_| Plain).unwrap_or_else(|e| refusal(&e.to_string()));
             let log = Connection::open(&endpoint).await.map(|_| Plain).unwrap_or_else(|e| refusal(&e.to_string()));
             assert_eq!((sql, log), (expected, expected), "{mode:?}");
@@ -150,7 +155,7 @@ async fn a_unix_socket_needs_no_tls_whatever_the_mode() {
     on_every_postgres(async |server| {
         for mode in ALL_MODES {
             let mut endpoint = Endpoint::parse(&server.unix_socket_url("postgres", "postgres")).unwrap();
-            endpoint.set_tls(Some(mode), None);
+            endpoint.set_tls(tls(mode, None));
             if let Err(error) = Session::connect(&endpoint).await {
                 panic!("{mode:?}: {error}");
             }
@@ -183,14 +188,14 @@ async fn a_password_goes_through_tls_by_scram_and_nothing_goes_in_the_clear() {
         let mut endpoint =
             Endpoint::parse(&format!("postgres://sealed:hush@localhost:{}/postgres", server.port())).unwrap();
         for mode in [SslMode::Prefer, SslMode::VerifyFull] {
-            endpoint.set_tls(Some(mode), Some(authority.file()));
+            endpoint.set_tls(tls(mode, Some(&authority.file())));
             Session::connect(&endpoint).await.unwrap();
             Connection::open(&endpoint).await.unwrap().identify_system().await.unwrap();
         }
-        endpoint.set_tls(Some(SslMode::Disable), None);
+        endpoint.set_tls(tls(SslMode::Disable, None));
         assert_eq!(Connection::open(&endpoint).await.unwrap_err().sqlstate(), Some("28000"));
         assert_eq!(Session::connect(&endpoint).await.unwrap_err().sqlstate(), Some("28000"));
-        endpoint.set_tls(Some(SslMode::Require), None);
+        endpoint.set_tls(tls(SslMode::Require, None));
         endpoint.set_password("canary");
         assert_eq!(Connection::open(&endpoint).await.unwrap_err().sqlstate(), Some("28P01"));
     }
@@ -205,7 +210,7 @@ async fn a_root_file_that_cannot_be_used_is_named() {
     std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n").unwrap();
     for file in [missing, empty, broken] {
         let mut endpoint = Endpoint::parse("postgres://app@127.0.0.1:1/shop").unwrap();
-        endpoint.set_tls(Some(SslMode::VerifyFull), Some(file.clone()));
+        endpoint.set_tls(tls(SslMode::VerifyFull, Some(&file)));
         let text = Connection::open(&endpoint).await.unwrap_err().to_string();
         assert!(text.contains(file.file_name().unwrap().to_str().unwrap()), "{text}");
     }

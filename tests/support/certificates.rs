@@ -1,7 +1,7 @@
 //! Certificates made for one run: an authority and what it signs.
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A certificate authority; its certificate is also a file, for settings that want one.
 pub(crate) struct Authority {
@@ -49,5 +49,17 @@ impl Authority {
         std::fs::write(file("certificate"), signed.pem).unwrap();
         std::fs::write(file("key"), signed.key).unwrap();
         (file("certificate"), file("key"))
+    }
+
+    /// A certificate for somebody who shows it to a server: certificate and key as files.
+    pub(crate) fn sign_for(&self, name: &str, folder: &Path) -> (PathBuf, PathBuf) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let files = (folder.join("client.crt"), folder.join("client.key"));
+        std::fs::write(&files.0, certificate.pem()).unwrap();
+        std::fs::write(&files.1, key.serialize_pem()).unwrap();
+        files
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn judge(plan: &Plan, side: &PostgresSide, answers: &PostgresAnswers,
 }
 
 fn tls(plan: &Plan, side: &PostgresSide, link: &Link) -> Finding {
-    let mode = plan.endpoint.tls().mode();
+    let mode = plan.endpoint.ssl_mode();
     let version = link.tls_version.as_deref().unwrap_or("TLS");
     if !link.is_encrypted {
         if side.is_local {
@@ -118,6 +118,7 @@ fn login(authentication: Authentication, side: &PostgresSide, link: &Answer<Link
                  anew, and write scram-sha-256 in its line of pg_hba.conf";
     match authentication {
         Authentication::Scram => Finding::ok(Check::LOGIN, "scram-sha-256"),
+        Authentication::ScramPlus => Finding::ok(Check::LOGIN, "scram-sha-256-plus, bound to the server's certificate"),
         Authentication::Unasked if side.is_local => Finding::ok(Check::LOGIN, "no password asked, on this machine"),
         Authentication::Unasked => Finding::warning(
             Check::LOGIN,

@@ -66,6 +66,8 @@ async fn whatever_is_wrong_on_the_way_in_is_named() {
 
         // By a name that is not this machine's: nobody on the way may read it, and the server should ask who comes.
         let remote = format!("postgres://{name}@db.internal:{port}/{name}?hostaddr=127.0.0.1");
+        finds(patient, &remote, unreachable, ("does not offer TLS", "turn on ssl")).await;
+        let remote = format!("{remote}&sslmode=prefer");
         finds(patient, &remote, ("postgres.tls", Warning), ("not encrypted (sslmode prefer)", "verify-full")).await;
         finds(patient, &remote, ("postgres.login", Warning), ("asks for no password", "scram-sha-256")).await;
 
@@ -77,7 +79,7 @@ async fn whatever_is_wrong_on_the_way_in_is_named() {
         server.write_data_file("pg_hba.conf", hba("password").as_bytes()).unwrap();
         server.reload().await.unwrap();
         finds(patient, &url, ("postgres.login", Warning), ("by a cleartext password", "scram-sha-256")).await;
-        let remote = format!("postgres://{name}:md5@db.internal:{port}/{name}?hostaddr=127.0.0.1");
+        let remote = format!("postgres://{name}:md5@db.internal:{port}/{name}?hostaddr=127.0.0.1&sslmode=prefer");
         finds(patient, &remote, ("postgres.login", Critical), ("not encrypted", "scram-sha-256")).await;
         server.write_data_file("pg_hba.conf", b"local all all trust\n").unwrap();
         server.reload().await.unwrap();
