@@ -42,6 +42,8 @@ codes! {
     PUBLICATION = 202;
     /// The watermark cannot be written.
     WATERMARK = 203;
+    /// Delivered rows cannot be deleted.
+    RETENTION = 204;
     /// The replication slot does not exist.
     SLOT_MISSING = 301;
     /// The replication slot is not one for walpost.

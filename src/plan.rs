@@ -36,12 +36,14 @@ pub struct Plan {
     pub on_poison: OnPoison,
     /// What becomes of events in the stream that a failover lost.
     pub on_orphans: OnOrphans,
+    /// How old delivered rows must be to be deleted; none keeps them.
+    pub delete_after: Option<Duration>,
 }
 
 impl Plan {
     /// The plan that a configuration describes.
     pub fn new(config: &Config) -> Self {
-        let Config { postgres, outbox, nats, delivery, .. } = config;
+        let Config { postgres, outbox, nats, delivery, retention, .. } = config;
         let template = &nats.subject;
         Self {
             endpoint: postgres.endpoint.clone(),
@@ -49,6 +51,7 @@ impl Plan {
                 slot: postgres.slot.to_string(),
                 publication: postgres.publication.to_string(),
                 mapping: outbox.clone(),
+                deletes_rows: retention.delete_after.is_some(),
             },
             template: Arc::new(template.clone()),
             broker: BrokerOptions {
@@ -68,6 +71,7 @@ impl Plan {
             limits: Limits { publish_timeout: delivery.publish_timeout, drain_timeout: delivery.drain_timeout },
             on_poison: delivery.on_poison,
             on_orphans: delivery.on_orphans,
+            delete_after: retention.delete_after,
         }
     }
 }

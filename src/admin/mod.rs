@@ -21,7 +21,7 @@ pub use client::{AskError, status as ask_status};
 use crate::{
     preflight::SlotLook,
     relay::{Progress, Snapshot},
-    supervisor::{Health, HealthWatch, Trouble},
+    supervisor::{Health, HealthWatch, Retained, Trouble},
     telemetry::metrics::Metrics,
 };
 
@@ -105,6 +105,7 @@ fn status_of(health: &Health, now: &Snapshot) -> Value {
         "displaced_events": now.displaced,
         "headers_dropped": now.dropped_headers,
         "dead_letters": dead_letters_of(now),
+        "retention": health.retention.as_ref().map(retention),
     })
 }
 
@@ -124,6 +125,17 @@ fn slot(look: &SlotLook) -> Value {
         "retained_bytes": look.retained_bytes,
         "safe_bytes": look.safe_bytes,
         "seen_seconds_ago": look.at.elapsed().as_secs_f64(),
+    })
+}
+
+/// What became of delivered rows.
+fn retention(retained: &Retained) -> Value {
+    json!({
+        "deleted_rows": retained.rows,
+        "dropped_partitions": retained.partitions,
+        "errors": retained.errors,
+        "ran_seconds_ago": retained.ran_at.map(|at| at.elapsed().as_secs_f64()),
+        "held_up": retained.held_up,
     })
 }
 

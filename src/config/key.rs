@@ -117,7 +117,7 @@ impl Kind {
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Count { min, max } => format!("a whole number from {min} to {max}"),
             Self::Size => "a number of bytes with a unit (B, KiB, MiB, GiB), such as 16MiB".to_owned(),
-            Self::Duration { .. } => "a whole number with a unit (ms, s, m, h), such as 5s".to_owned(),
+            Self::Duration { .. } => "a whole number with a unit (ms, s, m, h, d), such as 5s".to_owned(),
             Self::Switch => "true or false".to_owned(),
         }
     }

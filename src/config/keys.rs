@@ -121,6 +121,10 @@ keys! {
     DELIVERY_HOLD_BACK = "delivery.hold_back",
         Kind::Duration { min: Duration::ZERO, max: DAY }, Preset::Value("0s");
 
+    /// Deletes rows of the outbox that are delivered and were recorded longer ago than this: `7d`.
+    RETENTION_DELETE_AFTER = "retention.delete_after",
+        Kind::Duration { min: Duration::ZERO, max: YEARS }, Preset::Unset("rows are kept");
+
     /// Where the admin port listens.
     ADMIN_LISTEN = "admin.listen", Kind::Address, Preset::Value("127.0.0.1:9464");
 
@@ -145,6 +149,8 @@ pub fn sections() -> Vec<&'static str> {
 
 /// A bound for every wait: long past any sense, and far from where adding it to a clock could overflow.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A bound for how long something is kept: ten years.
+const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +182,6 @@ mod tests {
 
     #[test]
     fn sections_stay_together() {
-        assert_eq!(sections(), ["postgres", "outbox", "nats", "delivery", "admin", "log"]);
+        assert_eq!(sections(), ["postgres", "outbox", "nats", "delivery", "retention", "admin", "log"]);
     }
 }

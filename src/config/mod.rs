@@ -30,6 +30,7 @@ mod postgres;
 mod postgres_url;
 mod problem;
 mod reader;
+mod retention;
 mod secret;
 mod suggest;
 mod text_file;
@@ -52,6 +53,7 @@ pub use self::{
     origin::Origin,
     postgres::Postgres,
     problem::{Problem, Problems},
+    retention::Retention,
     secret::{HIDDEN, Secret},
 };
 use self::{given::Layer, reader::Reader};
@@ -68,6 +70,8 @@ pub struct Config {
     pub nats: Nats,
     /// The limits on the way.
     pub delivery: Delivery,
+    /// How long delivered rows are kept.
+    pub retention: Retention,
     /// The admin port.
     pub admin: Admin,
     /// The log.
@@ -101,9 +105,18 @@ impl Config {
         let outbox = outbox::read(reader);
         let nats = Nats::read(reader);
         let delivery = Delivery::read(reader);
+        let retention = Retention::read(reader);
         let admin = Admin::read(reader);
         let log = Log::read(reader);
-        Some(Self { postgres: postgres?, outbox: outbox?, nats: nats?, delivery: delivery?, admin: admin?, log: log? })
+        Some(Self {
+            postgres: postgres?,
+            outbox: outbox?,
+            nats: nats?,
+            delivery: delivery?,
+            retention: retention?,
+            admin: admin?,
+            log: log?,
+        })
     }
 }
 

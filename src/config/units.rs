@@ -42,7 +42,7 @@ pub(super) fn size(text: &str) -> Result<usize, Reason> {
     }
 }
 
-/// A length of time within the bounds of `kind`: `150ms`, `5s`, `2m`, `1h`.
+/// A length of time within the bounds of `kind`: `150ms`, `5s`, `2m`, `1h`, `7d`.
 pub(super) fn duration(text: &str, kind: Kind) -> Result<Duration, Reason> {
     let (number, unit) = split_unit(text);
     let scale_ms = match unit {
@@ -50,6 +50,7 @@ pub(super) fn duration(text: &str, kind: Kind) -> Result<Duration, Reason> {
         "s" => Some(1_000),
         "m" => Some(60_000),
         "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
         _ => None,
     };
     let refused = || not_one(text, "a duration", kind);
@@ -110,6 +111,7 @@ mod tests {
         assert_eq!(duration("5 s", ANY).unwrap(), Duration::from_secs(5));
         assert_eq!(duration("2m", ANY).unwrap(), Duration::from_secs(120));
         assert_eq!(duration("1h", ANY).unwrap(), Duration::from_secs(3600));
+        assert_eq!(duration("7d", ANY).unwrap(), Duration::from_secs(604_800));
         assert_eq!((size("16MiB").unwrap(), size("7").unwrap(), size("2kB").unwrap()), (16 << 20, 7, 2000));
     }
 

@@ -74,6 +74,8 @@ checks! {
             "Nothing is confirmed to Postgres before it is written there: the log would grow without end.";
         STATUS = "status", "Whether the delivery status of each row is kept in the database.",
             "Without it nobody can ask whether an event was delivered; delivery itself does not depend on it.";
+        RETENTION = "retention", "Whether delivered rows can be deleted, if they are to be.",
+            "Rows that were meant to go would stay, and the table would grow without end.";
         PENDING = "outbox.pending", "How many rows are not delivered, and since when.",
             "Whoever waits for these events waits for longer than they should.";
         PUBLICATION = "publication", "Whether the publication is there.",

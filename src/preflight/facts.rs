@@ -4,7 +4,7 @@
 
 use tokio_postgres::Row;
 
-use super::{Needs, StatusObjects, WatermarkTable, read_watermark};
+use super::{Needs, RetentionFacts, StatusObjects, WatermarkTable, read_watermark};
 use crate::{
     lsn::Lsn,
     outbox::BaseTypes,
@@ -36,6 +36,8 @@ pub struct Facts {
     pub watermark: Option<Watermark>,
     /// What is there of the delivery status.
     pub status_objects: StatusObjects,
+    /// What deleting delivered rows takes; none if they are kept.
+    pub retention: Option<RetentionFacts>,
 }
 
 /// The server, the database and the role of the session.
@@ -160,6 +162,7 @@ pub async fn inspect(session: &Session, needs: &Needs) -> Result<Facts, SqlError
         watermark_table,
         watermark,
         status_objects: StatusObjects::inspect(session, needs).await?,
+        retention: RetentionFacts::inspect(session, needs).await?,
     })
 }
 
@@ -188,6 +191,7 @@ impl Facts {
             watermark_table: WatermarkTable::default(),
             watermark: None,
             status_objects: StatusObjects::default(),
+            retention: None,
         }
     }
 }

@@ -27,6 +27,7 @@ pub fn problems(facts: &Facts, needs: &Needs) -> Vec<Problem> {
     judge_server(facts, &mut problems);
     judge_table(facts, needs, &mut problems);
     judge_watermark(facts, needs, &mut problems);
+    problems.extend(super::retention::problems(facts, needs).into_iter().map(Problem::Retention));
     judge_publication(facts, needs, &mut problems);
     match &facts.slot {
         None => problems.push(missing_slot(facts, needs)),

@@ -18,9 +18,11 @@ mod explain;
 mod facts;
 mod judge;
 mod problem;
+mod retention;
 mod slot_look;
 mod snapshot;
 mod status;
+mod template;
 mod watermark;
 
 pub use dead_letters::{DeadLetter, Decision, Wanted, decide, list_dead_letters};
@@ -28,12 +30,14 @@ pub use explain::explain;
 pub use facts::{Facts, Publication, Server, Slot, Table, TableColumn, base_types, inspect, slot_reader};
 pub use judge::problems;
 pub use problem::{Problem, counted};
+pub use retention::{HeldUp, Partition, RetentionFacts, RetentionProblem, Start, Step, Sweep, held_up};
 pub use slot_look::{SlotLook, SlotStatus, look_at_slot};
 pub use snapshot::Visibility;
 pub use status::{
     Seen, StatusObjects, XID_COLUMN, delete_dead_letters, read_dead_letters_to, take_snapshot, write_dead_letters,
     write_delivered,
 };
+pub(crate) use template::fill;
 pub use watermark::{WatermarkTable, read_watermark, write_watermark};
 
 use crate::outbox::{Mapping, TableName};
@@ -47,6 +51,8 @@ pub struct Needs {
     pub publication: String,
     /// The outbox table and its columns.
     pub mapping: Mapping,
+    /// Whether delivered rows are to be deleted.
+    pub deletes_rows: bool,
 }
 
 impl Needs {

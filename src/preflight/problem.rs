@@ -2,6 +2,7 @@
 
 use postgres_protocol::escape::escape_literal;
 
+use super::RetentionProblem;
 use crate::{
     outbox::{BindError, TableName, quote_identifier},
     publish::StreamProblem,
@@ -163,6 +164,9 @@ pub enum Problem {
         /// Our role.
         role: String,
     },
+    /// Delivered rows are to be deleted, and cannot be.
+    #[error(transparent)]
+    Retention(#[from] RetentionProblem),
     /// The stream is not fit.
     #[error(transparent)]
     Stream(#[from] StreamProblem),
@@ -186,7 +190,7 @@ impl Problem {
                 | Self::PublicationMissing(_)
                 | Self::SlotMissing(_)
                 | Self::Stream(StreamProblem::Missing(_))
-        )
+        ) || matches!(self, Self::Retention(problem) if problem.made_by_setup())
     }
 
     /// What to do about it: the exact SQL where there is one.
@@ -208,6 +212,7 @@ impl Problem {
             | Self::SlotTwoPhase(_)
             | Self::SlotLost { .. }
             | Self::SlotGone { .. } => self.remedy_for_slot(),
+            Self::Retention(problem) => problem.remedy(),
             Self::Stream(problem) => remedy_for_stream(problem),
             _ => self.remedy_for_table(),
         }

@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::ToSql;
 
-use super::{Facts, Needs, Visibility, snapshot::end_of_records};
+use super::{Facts, Needs, TableColumn, Visibility, snapshot::end_of_records};
 use crate::{
     lsn::Lsn,
     position::Source,
@@ -15,6 +15,8 @@ use crate::{
 pub const XID_COLUMN: &str = "xid";
 /// The object id of its type, `xid8`.
 const XID_TYPE: u32 = 5069;
+/// The object ids of `timestamptz` and `timestamp`.
+const MOMENT_TYPES: [u32; 2] = [1184, 1114];
 
 /// What is there of the delivery status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +63,13 @@ impl Facts {
         self.table
             .as_ref()
             .is_some_and(|table| table.columns.iter().any(|column| is_xid(&column.name, column.type_oid)))
+    }
+
+    /// The column that says when a row was recorded, if the table has one of a fitting type.
+    pub fn created_at<'a>(&self, needs: &'a Needs) -> Option<&'a str> {
+        let name = &needs.mapping.columns.created_at.as_ref()?.name;
+        let is_moment = |column: &&TableColumn| column.name == *name && MOMENT_TYPES.contains(&column.type_oid);
+        self.table.as_ref()?.columns.iter().find(is_moment).map(|_| name.as_str())
     }
 
     /// What of the delivery status can be kept.

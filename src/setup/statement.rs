@@ -6,8 +6,8 @@
 use postgres_protocol::escape::escape_literal;
 
 use crate::{
-    outbox::{IdentifierError, OptionalColumn, quote_identifier},
-    preflight::{Facts, Needs},
+    outbox::{IdentifierError, quote_identifier},
+    preflight::{Facts, Needs, fill},
 };
 
 /// From this version on a slot can be one that fails over
@@ -76,18 +76,13 @@ struct Expressions {
 impl Expressions {
     /// For the table that is there, or that setup makes.
     fn of(needs: &Needs, facts: &Facts) -> Self {
-        /// The object ids of `timestamptz` and `timestamp`.
-        const MOMENTS: [u32; 2] = [1184, 1114];
         let columns = &needs.mapping.columns;
         let quoted = |name: &str| quote_identifier(name).unwrap_or_else(|_| name.to_owned());
-        let created_at = columns.created_at.as_ref().map(|OptionalColumn { name, .. }| name);
-        let has_moment = |name: &String| {
-            facts.table.as_ref().is_none_or(|table| {
-                table.columns.iter().any(|column| column.name == *name && MOMENTS.contains(&column.type_oid))
-            })
+        let created_at = match &facts.table {
+            None => columns.created_at.as_ref().map(|column| column.name.as_str()),
+            Some(_) => facts.created_at(needs),
         };
-        let created_at =
-            created_at.filter(|name| has_moment(name)).map(|name| format!("t.{}::timestamptz", quoted(name)));
+        let created_at = created_at.map(|name| format!("t.{}::timestamptz", quoted(name)));
         Self {
             id: quoted(&columns.id),
             xid: if facts.table.is_none() || facts.has_xid() { XID } else { "NULL::xid8" },
@@ -113,24 +108,6 @@ pub(super) fn slot(needs: &Needs, server_version_num: i32) -> String {
     fill(template, &[("{slot}", &escape_literal(&needs.slot))])
 }
 
-/// Puts values in their places, in one pass: a value that looks like a place stays a value.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    let mut filled = String::with_capacity(template.len());
-    let mut rest = template;
-    let next = |rest: &str| {
-        let found = values.iter().filter_map(|(place, value)| Some((rest.find(place)?, *place, *value)));
-        found.min_by_key(|(at, ..)| *at)
-    };
-    while let Some((at, place, value)) = next(rest) {
-        let (before, after) = rest.split_at(at);
-        filled.push_str(before);
-        filled.push_str(value);
-        rest = after.strip_prefix(place).unwrap_or_default();
-    }
-    filled.push_str(rest);
-    filled
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,7 +116,7 @@ mod tests {
     fn needs(slot: &str, publication: &str, table: &str) -> Needs {
         let table = TableName::new("public", table).unwrap();
         let mapping = Mapping { table, columns: Preset::Walpost.columns() };
-        Needs { slot: slot.into(), publication: publication.into(), mapping }
+        Needs { slot: slot.into(), publication: publication.into(), mapping, deletes_rows: false }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
+use super::retention::Retained;
 use crate::{code::Code, preflight::SlotLook, relay::Progress};
 
 /// How often trouble that goes on is told again.
@@ -57,6 +58,8 @@ pub struct Health {
     pub retries: Vec<(Code, u64)>,
     /// The slot as last seen; none before the first look.
     pub slot: Option<SlotLook>,
+    /// What became of delivered rows; none if they are kept.
+    pub retention: Option<Retained>,
 }
 
 /// Looks at the service.
@@ -160,6 +163,11 @@ impl HealthTeller {
     /// The slot was looked at.
     pub(super) fn seen(&self, slot: SlotLook) {
         self.health.send_modify(|health| health.slot = Some(slot));
+    }
+
+    /// Delivered rows were deleted, or could not be.
+    pub(super) fn retains(&self, change: impl FnOnce(&mut Retained)) {
+        self.health.send_modify(|health| change(health.retention.get_or_insert_default()));
     }
 
     /// Something keeps events from being delivered, until the relay says that they are again. Whether that is news:

@@ -20,6 +20,7 @@ mod health;
 mod origin;
 mod peers;
 mod recorder;
+mod retention;
 mod slot_watch;
 mod status;
 mod term;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::RunError;
 pub use health::{Health, HealthWatch, Phase, Trouble};
 pub use origin::OrphansError;
+pub use retention::Retained;
 pub use verdict::{Policy, Verdict, verdict};
 pub(crate) use verdict::{of_broker, of_problem, of_replication, of_resume, of_sql, of_stream, of_watermark};
 
@@ -54,7 +56,11 @@ impl Supervisor {
     /// A service that has not begun.
     pub fn new(plan: Plan) -> Self {
         let progress = Arc::<Progress>::default();
-        Self { plan, health: HealthTeller::new(Arc::clone(&progress)), progress }
+        let health = HealthTeller::new(Arc::clone(&progress));
+        if plan.delete_after.is_some() {
+            health.retains(|_| {});
+        }
+        Self { plan, health, progress }
     }
 
     /// The account that others may look at.

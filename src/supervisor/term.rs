@@ -111,6 +111,7 @@ impl Supervisor {
             never = cancel_at_end => match never {},
             never = self.watch_slot(&sql) => match never {},
             never = status.run() => match never {},
+            never = self.delete_delivered(sql.host()) => match never {},
             error = guard::until_rows_are_left_out(&sql, &self.plan.needs, &self.progress) => return Err(error),
         };
         self.health.enter(Phase::Draining);

@@ -217,6 +217,7 @@ pub(crate) fn of_problem(problem: &Problem) -> Verdict {
         | Problem::ColumnsLeftOut { .. }
         | Problem::RowFilter { .. } => (Code::PUBLICATION, Stop),
         Problem::WatermarkMissing(_) | Problem::WatermarkRights { .. } => (Code::WATERMARK, Stop),
+        Problem::Retention(_) => (Code::RETENTION, Stop),
         Problem::SlotMissing(_) => (Code::SLOT_MISSING, Stop),
         Problem::SlotPlugin { .. }
         | Problem::SlotDatabase { .. }

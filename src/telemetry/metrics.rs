@@ -20,7 +20,7 @@ use crate::{
     code::Code,
     preflight::{SlotLook, SlotStatus},
     relay::{LATENCY_BUCKETS_SECONDS, Progress, Snapshot},
-    supervisor::{Health, HealthWatch, Phase},
+    supervisor::{Health, HealthWatch, Phase, Retained},
 };
 
 /// The registry of one process.
@@ -60,6 +60,7 @@ impl Collector for Reading {
         encode_moment(&mut encoder, "start_timestamp", "When this process began", Some(self.began))?;
         encode_health(&mut encoder, &health)?;
         encode_slot(&mut encoder, health.slot.as_ref())?;
+        encode_retention(&mut encoder, &health.retention.clone().unwrap_or_default())?;
         encode_positions(&mut encoder, &now)?;
         encode_gauges(&mut encoder, &now)?;
         encode_moments(&mut encoder, &now)?;
@@ -131,6 +132,20 @@ fn encode_slot(encoder: &mut DescriptorEncoder<'_>, slot: Option<&SlotLook>) -> 
     }
     let help = "When the slot was last looked at; every 5 s, while Postgres answers";
     encode_moment(encoder, "slot_seen_timestamp", help, slot.map(|slot| SystemTime::now() - slot.at.elapsed()))
+}
+
+/// What became of delivered rows; nothing without `retention.delete_after`.
+fn encode_retention(encoder: &mut DescriptorEncoder<'_>, retained: &Retained) -> Result<(), std::fmt::Error> {
+    let counters = [
+        ("retention_rows_deleted", "Rows of the outbox that were delivered, old, and deleted", retained.rows),
+        ("retention_partitions_dropped", "Partitions of the outbox that were dropped whole", retained.partitions),
+        ("retention_errors", "Attempts to delete delivered rows that failed", retained.errors),
+    ];
+    for (name, help, value) in counters {
+        ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+    }
+    let help = "When delivered rows were last looked through, whether or not any was old";
+    encode_moment(encoder, "retention_run_timestamp", help, retained.ran_at.map(|at| SystemTime::now() - at.elapsed()))
 }
 
 /// When things last happened; no value if they never did. Ages are left to whoever asks: `time() - …`.

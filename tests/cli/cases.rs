@@ -56,7 +56,7 @@ pub(super) const NAMES: &[(Text, &[&str])] = &[
         Below("[kafka]\nurl = \"a\"\n"),
         &[
             "walpost.toml:3: unknown section `kafka`",
-            "  hint: the sections are postgres, outbox, nats, delivery, admin, log",
+            "  hint: the sections are postgres, outbox, nats, delivery, retention, admin, log",
         ],
     ),
     (
@@ -193,7 +193,7 @@ pub(super) const VALUES: &[(Text, &[&str])] = &[
         Below("[delivery]\npublish_timeout = \"1.5s\"\n"),
         &[
             "walpost.toml:4: delivery.publish_timeout: `1.5s` is not a duration",
-            "  hint: a whole number with a unit (ms, s, m, h), such as 5s",
+            "  hint: a whole number with a unit (ms, s, m, h, d), such as 5s",
         ],
     ),
     (
@@ -394,7 +394,7 @@ pub(super) const OTHER_SOURCES: &[OtherSource] = &[
         &[],
         &[
             "WALPOST_DELIVERY_DRAIN_TIMEOUT: `soon` is not a duration",
-            "  hint: a whole number with a unit (ms, s, m, h), such as 5s",
+            "  hint: a whole number with a unit (ms, s, m, h, d), such as 5s",
         ],
     ),
     (None, &["--set", "log.levle=info"], &["--set: unknown key `log.levle`", "  hint: did you mean `log.level`?"]),

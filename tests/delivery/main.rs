@@ -29,6 +29,7 @@ mod poison;
 mod publication;
 mod refused;
 mod renewed;
+mod retention;
 mod secrets;
 mod shared;
 mod starved;

@@ -269,3 +269,69 @@ async fn a_slot_whose_log_is_gone_is_told_with_the_place_it_was_at() {
         assert_eq!(world.told().await, ["replication slot \"lost\" does not exist"]);
     }
 }
+
+/// What retention takes, to be put beside the table, the publication and the slot.
+const STATUS: &str = "CREATE TABLE walpost_dead_letter (event_id text);";
+
+#[tokio::test]
+async fn what_keeps_rows_from_being_deleted_is_told_if_they_are_to_be_and_mended_by_the_remedy() {
+    for server in servers().await {
+        let mut world = World::new(server, "retention").await;
+        for sql in [TABLE, PUBLICATION, SLOT, STATUS] {
+            world.execute(sql).await;
+        }
+        assert_eq!(world.problems().await, [], "rows are kept");
+        world.needs.deletes_rows = true;
+        let no = "retention.delete_after is set, and table public.outbox has no";
+        assert_eq!(world.told().await, [format!("{no} column xid of type xid8")]);
+        world.execute(&sql_of(&world.problems().await[0])).await;
+        assert_eq!(world.told().await, [format!("{no} index on xid")]);
+        world.execute(&sql_of(&world.problems().await[0])).await;
+        assert_eq!(world.problems().await, []);
+
+        world.execute("ALTER TABLE outbox RENAME created_at TO other").await;
+        assert_eq!(world.told().await, [format!("{no} column that says when a row was recorded")]);
+        world.execute("ALTER TABLE outbox RENAME other TO created_at; DROP TABLE walpost_dead_letter").await;
+        let no = "retention.delete_after is set, and no delivery status is kept of table public.outbox";
+        assert_eq!(world.told().await, [no]);
+        assert!(world.problems().await[0].made_by_setup());
+        world.execute(STATUS).await;
+
+        world
+            .execute(
+                "DROP ROLE IF EXISTS cleaner; CREATE ROLE cleaner LOGIN REPLICATION;
+                 GRANT SELECT, INSERT, UPDATE ON walpost_watermark TO cleaner; GRANT SELECT ON outbox TO cleaner",
+            )
+            .await;
+        let session = connect(&server.url_for("cleaner", "retention")).await;
+        let told = async || problems(&inspect(&session, &world.needs).await.unwrap(), &world.needs);
+        let found: Vec<String> = told().await.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "retention.delete_after is set, and role \"cleaner\" may not delete from table public.outbox",
+                "retention.delete_after is set, and role \"cleaner\" may not use table public.walpost_dead_letter",
+            ]
+        );
+        for problem in told().await {
+            world.execute(&sql_of(&problem)).await;
+        }
+        assert_eq!(told().await, []);
+        world.execute("DROP OWNED BY cleaner; DROP ROLE cleaner").await;
+
+        // A partitioned table gets its index in another way.
+        world
+            .execute(
+                "DROP TABLE outbox CASCADE;
+                 CREATE TABLE outbox (id uuid, aggregate_type text, aggregate_id text, event_type text, payload jsonb,
+                                      created_at timestamptz, xid xid8) PARTITION BY RANGE (created_at);
+                 CREATE TABLE outbox_all PARTITION OF outbox DEFAULT;
+                 DROP PUBLICATION walpost;
+                 CREATE PUBLICATION walpost FOR TABLE outbox WITH (publish = 'insert', publish_via_partition_root = true)",
+            )
+            .await;
+        assert_eq!(world.told().await, ["retention.delete_after is set, and table public.outbox has no index on xid"]);
+        world.execute(&sql_of(&world.problems().await[0])).await;
+        assert_eq!(world.problems().await, []);
+    }
+}

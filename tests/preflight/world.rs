@@ -76,7 +76,7 @@ pub(crate) async fn connect(url: &str) -> Session {
 /// What walpost needs by default, with a slot that goes by the name of the test.
 pub(crate) fn needs(slot: &str) -> Needs {
     let mapping = Mapping { table: "public.outbox".parse().unwrap(), columns: Preset::Walpost.columns() };
-    Needs { slot: slot.to_owned(), publication: "walpost".to_owned(), mapping }
+    Needs { slot: slot.to_owned(), publication: "walpost".to_owned(), mapping, deletes_rows: false }
 }
 
 /// A new database, a session in it, and a stream of its own that is not there yet.

@@ -16,7 +16,7 @@ use walpost::{
     pgoutput::{Relation, ReplicaIdentity},
     position::{Place, PositionError, Source},
     postgres::{ConnectError, sql::SqlError},
-    preflight::Problem,
+    preflight::{Problem, RetentionProblem},
     publish::{BrokerError, MessageError, Outcome, StreamError, StreamProblem},
     relay::{IntakeError, LogFault, LostLog, ResumeError, SessionError, StopReason},
     replication::{FrameError, ReplicationError, ServerMessage},
@@ -93,6 +93,7 @@ fn of_postgres() -> Vec<ReplicationError> {
 
 fn problems() -> Vec<Problem> {
     use Problem as P;
+    use RetentionProblem as R;
     let table = || "public.outbox".parse().unwrap();
     let (name, publication) = (|| "walpost".to_owned(), "walpost".to_owned());
     let of_stream = [
@@ -128,6 +129,16 @@ fn problems() -> Vec<Problem> {
         P::WatermarkMissing(table()),
         P::WatermarkRights { table: table(), role: "walpost".into() },
     ];
+    let of_retention = [
+        R::NoStatus(table()),
+        R::DeadLetterRights { table: table(), role: name() },
+        R::NoXid(table()),
+        R::NoCreatedAt(table()),
+        R::NoIndex { table: table(), is_partitioned: false },
+        R::NoIndex { table: table(), is_partitioned: true },
+        R::Rights { table: table(), role: name() },
+    ];
+    all.extend(of_retention.map(P::Retention));
     all.extend(of_stream.map(P::Stream));
     all
 }

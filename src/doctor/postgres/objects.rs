@@ -6,12 +6,14 @@ use crate::{
     plan::Plan,
     preflight::{self, Facts, Problem, Slot},
     survey::Provider,
+    words::span,
 };
 
 /// What is judged here.
-pub(super) const CHECKS: [Check; 8] = [
+pub(super) const CHECKS: [Check; 9] = [
     Check::TABLE,
     Check::WATERMARK,
+    Check::RETENTION,
     Check::PUBLICATION,
     Check::PUBLICATION_INSERTS,
     Check::PUBLICATION_TABLE,
@@ -54,6 +56,7 @@ fn check_of(problem: &Problem) -> Option<Check> {
         | Problem::NotLogged(_)
         | Problem::Columns(_)
         | Problem::GeneratedColumn { .. } => Check::TABLE,
+        Problem::Retention(_) => Check::RETENTION,
         Problem::WatermarkMissing(_) | Problem::WatermarkRights { .. } => Check::WATERMARK,
         Problem::PublicationMissing(_) => Check::PUBLICATION,
         Problem::NoInserts(_) => Check::PUBLICATION_INSERTS,
@@ -88,6 +91,10 @@ fn good(plan: &Plan, facts: &Facts) -> Vec<(Check, String)> {
         let at = lsn.map_or_else(|| "no row yet".to_owned(), |lsn| format!("at {lsn}"));
         good.push((Check::WATERMARK, format!("{}, {at}", needs.watermark())));
     }
+    let kept = || "delivered rows are kept".to_owned();
+    let retention =
+        plan.delete_after.map_or_else(kept, |age| format!("delivered rows go {} after they came", span(age)));
+    good.push((Check::RETENTION, retention));
     if facts.publication.is_some() {
         good.push((Check::PUBLICATION, needs.publication.clone()));
         good.push((Check::PUBLICATION_INSERTS, "published".to_owned()));

@@ -16,7 +16,7 @@ fn needs() -> Needs {
 
 fn needs_with(columns: Columns) -> Needs {
     let mapping = Mapping { table: "public.outbox".parse().unwrap(), columns };
-    Needs { slot: "walpost".into(), publication: "walpost".into(), mapping }
+    Needs { slot: "walpost".into(), publication: "walpost".into(), mapping, deletes_rows: false }
 }
 
 fn column(name: &str, type_oid: u32) -> TableColumn {
@@ -80,6 +80,7 @@ fn good() -> Facts {
         watermark_table: WatermarkTable { is_there: true, may_use: true },
         status_objects: StatusObjects::default(),
         watermark: None,
+        retention: None,
     }
 }
 

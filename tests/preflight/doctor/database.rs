@@ -64,6 +64,8 @@ const FAULTS: &[Fault] = &[
             found: "role \"{name}\" may not read and write", remedy: "GRANT SELECT, INSERT, UPDATE ON", mend: &[] },
     Fault { plant: &["sql REVOKE USAGE ON SCHEMA public FROM public, {name}"], check: "watermark", verdict: Critical,
             found: "role \"{name}\" may not read and write", remedy: "run `GRANT USAGE ON SCHEMA", mend: &[] },
+    Fault { plant: &["set RETENTION_DELETE_AFTER=7d", "sql DROP INDEX outbox_xid_idx"], check: "retention", verdict: Critical,
+            found: "table public.outbox has no index on xid", remedy: "run `CREATE INDEX CONCURRENTLY ON public.outbox (xid);`", mend: &[] },
     // The delivery status.
     Fault { plant: &["sql DROP VIEW walpost_lag, walpost_event_status"], check: "status", verdict: Warning,
             found: "the delivery status is not kept", remedy: "run `walpost setup`", mend: &[] },
