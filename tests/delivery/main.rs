@@ -27,6 +27,7 @@ mod other_tables;
 mod partition;
 mod poison;
 mod publication;
+mod quickstart;
 mod refused;
 mod renewed;
 mod retention;
