@@ -195,6 +195,8 @@ impl Stream {
     /// The server starts again: it remembers the ids of messages that are there and young enough.
     pub(crate) fn restart(&mut self, now: u64) {
         self.known.clear();
+        // The last id is read from the last message, if that is still there.
+        self.last_id = self.messages.back().filter(|message| message.sequence == self.last).and_then(|last| last.id);
         for message in &self.messages {
             if let Some(id) = message.id.filter(|_| message.at + self.window > now) {
                 self.known.insert(id, (message.sequence, message.at));
