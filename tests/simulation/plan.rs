@@ -67,13 +67,10 @@ impl Plan {
         // Where messages are not linked, an id that is passed over shortens the chain, and what an old connection delivers
         // late may fit into it.
         let is_linked = !is_chain || mutation.is_some() || repeats_ids || chance.one_in(2);
-        // Where they are linked, two leaders at once may lay out their chains differently over an id that is used again; if two
-        // events in a row have one id, too, a message may fit into the other chain (schedule 384794).
-        let has_one_leader = is_chain && repeats_ids;
         let mut some = |weight| if chance.one_in(2) { weight } else { 0 };
         let faults = Faults {
             kill: some(2),
-            pause: some(2) * u64::from(!has_one_leader),
+            pause: some(2),
             stop: some(1),
             postgres_crash: some(1),
             postgres_stop: some(1),
@@ -108,7 +105,7 @@ impl Plan {
             repeats_ids,
             is_linked,
             is_slow: chance.one_in(2),
-            half_open: chance.one_in(2) && !has_one_leader,
+            half_open: chance.one_in(2),
             faults,
         }
     }

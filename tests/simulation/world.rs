@@ -271,7 +271,7 @@ impl World {
         let first = room.postgres.events.len() as u64;
         for number in first..first + count {
             let key = room.chance.below(KEYS as u64);
-            let repeats = room.plan.repeats_ids && number > 0 && room.chance.one_in(6);
+            let repeats = room.may_repeat_id() && number > 0 && room.chance.one_in(6);
             let id = if repeats { room.chance.below(number) } else { number };
             room.judge.committed(key);
             room.postgres.events.push(Event { key, id });
