@@ -71,14 +71,16 @@ impl LogLevel {
     }
 
     /// The filter. The NATS client tells what walpost tells in its own words, so it is heard only if asked for by name.
+    /// The library for SQL tells the values of parameters, which may be a row's: that is never heard.
     pub fn filter(&self) -> EnvFilter {
-        let filter = EnvFilter::builder().parse_lossy(&self.0);
-        match NATS_CLIENT_QUIET.parse() {
-            Ok(quiet) if !self.0.contains("async_nats") => filter.add_directive(quiet),
-            _ => filter,
-        }
+        let quiet = (!self.0.contains("async_nats")).then_some(NATS_CLIENT_QUIET);
+        let quiet = [Some(SQL_VALUES_QUIET), quiet].into_iter().flatten().filter_map(|quiet| quiet.parse().ok());
+        quiet.fold(EnvFilter::builder().parse_lossy(&self.0), EnvFilter::add_directive)
     }
 }
+
+/// What is always added.
+const SQL_VALUES_QUIET: &str = "tokio_postgres::query=off";
 
 /// What is added unless the level names the client.
 const NATS_CLIENT_QUIET: &str = "async_nats=off";
@@ -107,6 +109,15 @@ mod tests {
             assert_eq!(filter(text), filter("walpost=debug,info"), "{text:?}");
         }
         assert_eq!(filter(" é=debug"), filter("é=debug"));
+    }
+
+    #[test]
+    fn the_values_in_sql_are_never_heard() {
+        for text in ["trace", "tokio_postgres=trace", "info,tokio_postgres::query=trace"] {
+            let filter = filter(text).unwrap();
+            assert!(filter.split(',').any(|directive| directive == SQL_VALUES_QUIET), "{text}: {filter}");
+            assert!(!filter.contains("query=trace"), "{text}: {filter}");
+        }
     }
 
     #[test]

@@ -44,6 +44,10 @@ fn every_broken_variable_or_flag_is_refused_in_these_words() {
     }
 }
 
+/// The commands that would connect.
+const COMMANDS: [&[&str]; 6] =
+    [&["run"], &["setup", "--dry-run"], &["doctor"], &["status"], &["dlq", "list"], &["dlq", "retry", "1"]];
+
 /// Every case, for every command that would go somewhere: the servers hear nothing.
 #[test]
 fn no_connection_is_opened_with_a_broken_configuration() {
@@ -58,11 +62,11 @@ fn no_connection_is_opened_with_a_broken_configuration() {
         };
         // Where the address of NATS is not what is broken.
         let nats = (!text.contains("[nats]")).then(|| format!("nats://{nats}"));
-        for command in ["run", "setup", "doctor", "status"] {
-            let walpost = Walpost::new(&[command]).file("walpost.toml", &text).file("empty.txt", "\n");
+        for command in COMMANDS {
+            let walpost = Walpost::new(command).file("walpost.toml", &text).file("empty.txt", "\n");
             let walpost = nats.iter().fold(walpost, |walpost, url| walpost.variable("WALPOST_NATS_URL", url));
             let answer = walpost.run();
-            assert_eq!((answer.code, answer.stdout.as_str()), (Some(2), ""), "{command}: {text}");
+            assert_eq!((answer.code, answer.stdout.as_str()), (Some(2), ""), "{command:?}: {text}");
             assert!(
                 answer.stderr.starts_with("error: ") && answer.stderr.contains(" in the configuration\n"),
                 "{text}"

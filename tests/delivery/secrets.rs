@@ -4,8 +4,9 @@ use walpost::sandbox::servers::{NatsOptions, PostgresOptions, PrivateNats, Priva
 
 use crate::{daemon::Settings, wait, world::connect};
 
-/// What must be seen nowhere: two passwords, and four values of a row.
-const CANARIES: [&str; 6] = ["hush-postgres", "hush-nats", "hush-key", "hush-body", "hush-name", "hush-value"];
+/// What must be seen nowhere: passwords, right and wrong, and what a row holds.
+const CANARIES: [&str; 8] =
+    ["hush-postgres", "hush-nats", "hush-key", "hush-body", "hush-name", "hush-value", "hush-wrong", "hush-type"];
 
 #[tokio::test]
 async fn no_password_and_nothing_of_a_row_is_logged_at_any_level() {
@@ -28,8 +29,33 @@ async fn no_password_and_nothing_of_a_row_is_logged_at_any_level() {
                   '{\"hush-name\": \"hush-value\", \"dropped\": \"hush-value\\nx\"}')";
     client.batch_execute(event).await.unwrap();
     wait::until("the event is stored", async || daemon.status().await.unwrap()["events"]["stored"] == 1).await;
+    // One that no message can carry: its subject would be too long.
+    let dead = event.replace("'placed'", &format!("'hush-type{}'", "x".repeat(70_000)));
+    client.batch_execute(&dead).await.unwrap();
+    wait::until("its record is stored", async || daemon.status().await.unwrap()["events"]["stored"] == 2).await;
     for path in ["/live", "/ready", "/status", "/metrics"] {
         said.push(daemon.get(path).await.unwrap().body);
+    }
+    for command in [&["doctor"][..], &["doctor", "--format", "json"], &["status"], &["status", "--format", "json"]] {
+        let answer = settings.run(command).await;
+        said.extend([answer.stdout, answer.stderr]);
+    }
+    // Dead letters are there to be seen, by the ids that a row bears; what it says they do not repeat.
+    for command in [&["dlq", "list"][..], &["dlq", "list", "--format", "json"]] {
+        let answer = settings.run(command).await;
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+        said.extend([answer.stdout, answer.stderr].map(|text| text.replace("hush-key", "").replace("hush-type", "")));
+    }
+    // Whoever is not let in does not say with what.
+    for wrong in [
+        Settings::new(&postgres.url_with_password("postgres", "hush-wrong", "postgres"), &nats_url),
+        Settings::new(&postgres.url(), &nats_url.replace(CANARIES[1], "hush-wrong")),
+    ] {
+        for command in [&["run"][..], &["setup"], &["doctor"], &["status"]] {
+            let answer = wrong.clone().with("LOG_LEVEL", "trace").run(command).await;
+            assert_eq!(answer.code, Some(1), "{command:?}: {}", answer.stdout);
+            said.extend([answer.stdout, answer.stderr]);
+        }
     }
     // And when it breaks off in the middle of something.
     client.batch_execute("ALTER TABLE outbox DROP aggregate_type").await.unwrap();

@@ -115,6 +115,11 @@ impl Runner {
             self.peak_kib = self.peak_kib.max(self.process.as_ref().and_then(Daemon::memory_kib).unwrap_or_default());
             let phase = timeout(QUESTION, self.phase()).await.unwrap_or_default();
             self.was_ready |= phase == "leading" || phase == "standby";
+            for page in ["/ready", "/status", "/metrics"] {
+                let Some(daemon) = &self.process else { break };
+                let body = timeout(QUESTION, daemon.get(page)).await.ok().flatten().map(|page| page.body);
+                found.extend(leaks(&body.unwrap_or_default()));
+            }
         }
         found
     }
@@ -181,18 +186,21 @@ impl Runner {
     /// Keeps what it has written.
     fn bury(&mut self) -> Vec<Violation> {
         let Some(daemon) = self.process.take() else { return Vec::new() };
-        let (log, mut found) = (daemon.log(), Vec::new());
-        for secret in SECRETS.iter().chain([&CANARY]) {
-            if let Some(line) = log.lines().find(|line| line.contains(secret)) {
-                found.push(Violation::new(Kind::Leak, format!("{line:.300}")));
-            }
-        }
+        let log = daemon.log();
+        let mut found = leaks(&log);
         if self.peak_kib > MEMORY_KIB {
             found.push(Violation::new(Kind::Memory, format!("{} KiB", self.peak_kib)));
         }
         self.logs.push_str(&format!("==== {:?} ====\n{log}\n", self.life()));
         found
     }
+}
+
+/// The first line with each thing that must be seen nowhere.
+fn leaks(said: &str) -> Vec<Violation> {
+    let secrets = SECRETS.iter().chain([&CANARY]);
+    let lines = secrets.filter_map(|secret| said.lines().find(|line| line.contains(secret)));
+    lines.map(|line| Violation::new(Kind::Leak, format!("{line:.300}"))).collect()
 }
 
 fn last_lines(log: &str) -> String {

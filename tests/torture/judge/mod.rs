@@ -96,7 +96,7 @@ pub(crate) enum Kind {
     DidNotStop,
     /// It had too much memory resident.
     Memory,
-    /// A secret or a payload in a log.
+    /// A secret or a payload in a log, or in an answer of the admin port.
     Leak,
     /// Too few faults really happened for the run to mean anything.
     Vacuous,
