@@ -16,6 +16,8 @@
 // The data path, in the order of the flow (rustfmt sorts within a group, hence the blank lines).
 pub mod lsn;
 
+pub mod secret_source;
+
 pub mod position;
 
 pub mod postgres;

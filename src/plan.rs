@@ -80,9 +80,9 @@ fn credentials(login: &config::Login) -> Credentials {
     match login {
         config::Login::Anonymous => Credentials::None,
         config::Login::CredentialsFile(path) => Credentials::CredsFile(path.clone()),
-        config::Login::Nkey(seed) => Credentials::NkeySeed(seed.expose().to_owned()),
-        config::Login::User { user, password } => Credentials::UserPassword(user.clone(), password.expose().to_owned()),
-        config::Login::Token(token) => Credentials::Token(token.expose().to_owned()),
+        config::Login::Nkey(seed) => Credentials::NkeySeed(seed.source()),
+        config::Login::User { user, password } => Credentials::UserPassword(user.clone(), password.source()),
+        config::Login::Token(token) => Credentials::Token(token.source()),
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
 };
 
 /// The stages of the data path, in the order in which data flows. A stage imports only from those before it.
-const STAGES: [&str; 8] = ["lsn", "position", "postgres", "replication", "pgoutput", "outbox", "publish", "relay"];
+const STAGES: [&str; 9] =
+    ["lsn", "secret_source", "position", "postgres", "replication", "pgoutput", "outbox", "publish", "relay"];
 
 /// Lines of a file that is still one job; tests included.
 const MAX_FILE_LINES: usize = 500;

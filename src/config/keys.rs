@@ -25,7 +25,7 @@ keys! {
     POSTGRES_URL_FILE = "postgres.url_file", Kind::SecretFile, Preset::Unset("not read");
     /// The password; wins over one inside the URL.
     POSTGRES_PASSWORD = "postgres.password", Kind::Secret, Preset::Unset("that of the URL, if any");
-    /// A file that holds `postgres.password`.
+    /// A file that holds `postgres.password`; read again for each connection.
     POSTGRES_PASSWORD_FILE = "postgres.password_file", Kind::SecretFile, Preset::Unset("not read");
     /// Whether the connection is encrypted and the server's certificate is verified, as in libpq; wins over the URL.
     POSTGRES_SSLMODE = "postgres.sslmode",
@@ -79,17 +79,17 @@ keys! {
     NATS_CREDS_FILE = "nats.creds_file", Kind::Path, Preset::Unset("not used");
     /// An nkey seed to log in with.
     NATS_NKEY = "nats.nkey", Kind::Secret, Preset::Unset("not used");
-    /// A file that holds `nats.nkey`.
+    /// A file that holds `nats.nkey`; read again for each connection.
     NATS_NKEY_FILE = "nats.nkey_file", Kind::SecretFile, Preset::Unset("not read");
     /// The user to log in as; needs `nats.password`.
     NATS_USER = "nats.user", Kind::Text, Preset::Unset("that of the URL, if any");
     /// The password of `nats.user`.
     NATS_PASSWORD = "nats.password", Kind::Secret, Preset::Unset("that of the URL, if any");
-    /// A file that holds `nats.password`.
+    /// A file that holds `nats.password`; read again for each connection.
     NATS_PASSWORD_FILE = "nats.password_file", Kind::SecretFile, Preset::Unset("not read");
     /// A token to log in with.
     NATS_TOKEN = "nats.token", Kind::Secret, Preset::Unset("that of the URL, if any");
-    /// A file that holds `nats.token`.
+    /// A file that holds `nats.token`; read again for each connection.
     NATS_TOKEN_FILE = "nats.token_file", Kind::SecretFile, Preset::Unset("not read");
     /// A file of certificates (PEM) that the servers' are verified against.
     NATS_TLS_CA = "nats.tls_ca", Kind::Path, Preset::Unset("the system's certificates");

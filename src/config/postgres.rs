@@ -39,6 +39,7 @@ impl Postgres {
         let PostgresUrl { mut endpoint, shown } = url?;
         if let Some(password) = password? {
             endpoint.set_password(password.expose());
+            endpoint.read_password_from(password.source());
         }
         endpoint.set_tls(tls?);
         Some(Self { endpoint, shown_url: shown, slot: slot?, publication: publication? })

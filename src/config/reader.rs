@@ -14,6 +14,7 @@ use super::{
     secret::Secret,
     text_file, units,
 };
+use crate::secret_source::without_line_end;
 
 /// Hands out the value of each key once, parsed. What is missing or wrong gives `None` and is kept as a problem.
 pub(super) struct Reader {
@@ -23,6 +24,8 @@ pub(super) struct Reader {
     refused: BTreeSet<&'static str>,
     /// Whether the absence of a key means anything; not so if a source could only be read in part.
     is_complete: bool,
+    /// The files that secrets were read in, by the key of the secret.
+    files: BTreeMap<&'static str, PathBuf>,
     /// What is wrong so far.
     problems: Vec<Problem>,
 }
@@ -38,7 +41,7 @@ impl Reader {
             refused.extend(layer.refused);
             is_complete &= !layer.is_torn;
         }
-        let mut reader = Self { given: merge(given), refused, is_complete, problems };
+        let mut reader = Self { given: merge(given), refused, is_complete, files: BTreeMap::new(), problems };
         reader.problems.extend(contradictions(&reader.given));
         reader.resolve_paths();
         reader.open_secret_files();
@@ -80,7 +83,8 @@ impl Reader {
 
     /// The value of a secret.
     pub(super) fn secret(&mut self, key: &'static Key) -> Option<Option<Secret>> {
-        self.optional(key, |text| Ok(Secret::new(text)))
+        let file = self.files.get(key.name()).cloned();
+        self.optional(key, |text| Ok(Secret::new(text).in_file(file)))
     }
 
     /// A path, if the file there can be opened. It is read when it is needed, and again when it may have changed.
@@ -174,12 +178,15 @@ impl Reader {
             let Some(origin) = self.given.get(file.name()).map(|given| given.origin.clone()) else { continue };
             match text_file::read(&path, LARGEST_SECRET_BYTES) {
                 Ok(text) => {
-                    let text = text.strip_suffix('\n').unwrap_or(&text);
-                    let text = text.strip_suffix('\r').unwrap_or(text);
+                    let text = without_line_end(&text);
                     if text.is_empty() {
                         self.problems.push(Problem::of_value(file, &origin, Reason::new("the file is empty")));
                     } else if !self.given.contains_key(plain.name()) {
                         self.given.insert(plain.name(), Given { key: plain, text: Secret::new(text), origin });
+                        // A pipe gives what it holds only once.
+                        if path.is_file() {
+                            self.files.insert(plain.name(), path);
+                        }
                     }
                 }
                 Err(error) => {

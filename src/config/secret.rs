@@ -1,22 +1,49 @@
 //! Secrets: text that no log line, error or page may show.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
-/// Text that is hidden from `Debug` and `Display`; only [`Secret::expose`] gives it away.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+use crate::secret_source::SecretSource;
+
+/// Text that is hidden from `Debug` and `Display`; only [`Secret::expose`] gives it away. Two are equal that say the same.
+#[derive(Clone)]
+pub struct Secret {
+    text: String,
+    /// Where it was read, and can be read again.
+    file: Option<PathBuf>,
+}
 
 impl Secret {
     /// Hides `text`.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self { text: text.into(), file: None }
+    }
+
+    /// The same secret, which can be read again in this file.
+    pub(super) fn in_file(self, file: Option<PathBuf>) -> Self {
+        Self { file, ..self }
+    }
+
+    /// For the one place that hands it to the peer, and wants it as it is then.
+    pub fn source(&self) -> SecretSource {
+        match &self.file {
+            Some(path) => SecretSource::File(path.clone()),
+            None => SecretSource::Given(self.text.clone()),
+        }
     }
 
     /// The text itself, for the one place that hands it to the peer.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

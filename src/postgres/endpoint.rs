@@ -8,10 +8,12 @@ use std::{fmt, str::FromStr, time::Duration};
 use tokio_postgres::config::Host;
 
 use super::{
+    ConnectError,
     hosts::{self, Target},
     session_attrs::SessionAttrs,
     tls_settings::{ChannelBinding, SslMode, TlsSettings},
 };
+use crate::secret_source::SecretSource;
 
 /// How long one host may take to accept a connection unless the URL's `connect_timeout` says otherwise.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,6 +25,8 @@ const DEFAULT_LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Endpoint {
     config: tokio_postgres::Config,
+    /// Where the password can be read again, if it is kept apart from the URL.
+    password: Option<SecretSource>,
     user: String,
     tls: TlsSettings,
     /// The hosts to try, in order: all of the URL, or one of them.
@@ -57,12 +61,27 @@ impl Endpoint {
         let targets = hosts::targets(&config);
         // Of several servers only one can be the primary; a single one may be anything, and preflight tells what it is.
         let by_default = if targets.len() > 1 { SessionAttrs::ReadWrite } else { SessionAttrs::Any };
-        Ok(Self { config, user, tls, targets, attrs: attrs.unwrap_or(by_default) })
+        Ok(Self { config, password: None, user, tls, targets, attrs: attrs.unwrap_or(by_default) })
     }
 
     /// Replaces the password, for one that is kept apart from the URL.
     pub fn set_password(&mut self, password: &str) {
         self.config.password(password);
+        self.password = None;
+    }
+
+    /// Has the password read anew for each connection.
+    pub fn read_password_from(&mut self, source: SecretSource) {
+        self.password = Some(source);
+    }
+
+    /// The same with the password as it is now.
+    pub(crate) async fn renewed(&self) -> Result<Self, ConnectError> {
+        let mut renewed = self.clone();
+        if let Some(source) = &self.password {
+            renewed.config.password(source.read().await?);
+        }
+        Ok(renewed)
     }
 
     /// Replaces what `tls` says of the URL's settings.

@@ -38,6 +38,7 @@ impl Session {
     }
 
     async fn connect_to(host: &Endpoint) -> Result<Self, SqlError> {
+        let host = &host.renewed().await?;
         let stream = Stream::open(host).await?;
         let is_encrypted = stream.is_encrypted();
         let config = as_it_is(host, is_encrypted);

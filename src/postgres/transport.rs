@@ -31,6 +31,7 @@ use super::{
     tls::{self, TlsError},
     tls_settings::{ChannelBinding, SslMode},
 };
+use crate::secret_source::SecretError;
 
 /// A peer that vanished without a word is noticed after 10 s of silence and three unanswered probes, 5 s apart.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
@@ -220,6 +221,9 @@ pub enum ConnectError {
     /// The login must be bound to the server's certificate, and is not.
     #[error("channel_binding=require: {0}")]
     Unbound(&'static str),
+    /// The file of the password cannot be used.
+    #[error("the password cannot be used: {0}")]
+    Password(#[from] SecretError),
     /// Something else answered at that port.
     #[error("what answers there does not speak the Postgres protocol")]
     NotPostgres,
@@ -247,6 +251,7 @@ impl ConnectError {
             Self::NoHost(_)
             | Self::NoneFit(_)
             | Self::Misfit(_)
+            | Self::Password(_)
             | Self::Resolve { .. }
             | Self::Io(_)
             | Self::NotPostgres => false,

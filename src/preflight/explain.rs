@@ -74,6 +74,9 @@ fn explain_unready(text: &str) -> &'static str {
 fn explain_connection(text: &str) -> Option<&'static str> {
     let text = text.to_ascii_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    if has(&["the password cannot be used"]) {
+        return Some("check postgres.password_file, and that walpost may read the file");
+    }
     if has(&["target_session_attrs", "no host of the url"]) {
         return Some(
             "walpost needs the primary: wait for the failover to end, or check the hosts and target_session_attrs in \

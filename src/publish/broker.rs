@@ -25,6 +25,7 @@ use super::{
     server::ServerSaid,
     stream::{StreamError, StreamInspector},
 };
+use crate::secret_source::{SecretError, SecretSource};
 
 /// Commands of the client besides messages: subscriptions, flushes, requests to JetStream's API.
 const SPARE_COMMANDS: usize = 64;
@@ -58,13 +59,13 @@ pub enum Credentials {
     /// Not at all. The client takes no credentials out of a URL either.
     None,
     /// By user name and password.
-    UserPassword(String, String),
+    UserPassword(String, SecretSource),
     /// By a token.
-    Token(String),
+    Token(SecretSource),
     /// By a `.creds` file (JWT and seed).
     CredsFile(PathBuf),
     /// By an nkey seed.
-    NkeySeed(String),
+    NkeySeed(SecretSource),
 }
 
 /// Certificates for TLS to NATS.
@@ -274,9 +275,9 @@ fn tls(options: ConnectOptions, files: &TlsFiles) -> ConnectOptions {
 async fn log_in(options: ConnectOptions, credentials: &Credentials) -> Result<ConnectOptions, BrokerError> {
     Ok(match credentials {
         Credentials::None => options,
-        Credentials::UserPassword(user, password) => options.user_and_password(user.clone(), password.clone()),
-        Credentials::Token(token) => options.token(token.clone()),
-        Credentials::NkeySeed(seed) => options.nkey(seed.clone()),
+        Credentials::UserPassword(user, password) => options.user_and_password(user.clone(), password.read().await?),
+        Credentials::Token(token) => options.token(token.read().await?),
+        Credentials::NkeySeed(seed) => options.nkey(seed.read().await?),
         Credentials::CredsFile(path) => {
             let file = |source| BrokerError::CredsFile { path: path.display().to_string(), source };
             options.credentials_file(path).await.map_err(file)?
@@ -318,6 +319,12 @@ pub enum BrokerError {
     Answer(String),
 }
 
+impl From<SecretError> for BrokerError {
+    fn from(SecretError { path, source }: SecretError) -> Self {
+        Self::CredsFile { path, source }
+    }
+}
+
 impl BrokerError {
     /// Whether the connection was there, and encryption was not. The client calls most of that an error of the socket.
     pub fn is_about_tls(&self) -> bool {
@@ -339,7 +346,7 @@ impl BrokerError {
                 ConnectErrorKind::Dns => "the host name of nats.url is unknown: check its spelling and the resolver",
                 _ => "check that nats.url is right and that the server runs and can be reached from here",
             }),
-            Self::CredsFile { .. } => Some("check nats.creds_file, and that walpost may read the file"),
+            Self::CredsFile { .. } => Some("check the file that [nats] names, and that walpost may read it"),
             Self::Closed | Self::Publish(_) => {
                 Some("check that the NATS server runs, is not overloaded, and can be reached from here")
             }

@@ -71,6 +71,7 @@ impl Connection {
     }
 
     async fn open_to(host: &Endpoint) -> Result<Self, ReplicationError> {
+        let host = &host.renewed().await?;
         let stream = Stream::open(host).await?;
         let mut conversation = Conversation { stream, buffer: BytesMut::with_capacity(8192) };
         let answered = timeout(host.login_timeout(), log_in(&mut conversation, host)).await;

@@ -164,6 +164,8 @@ fn of_connect(error: &ConnectError) -> Verdict {
     match error {
         error if error.is_about_tls() => (Code::POSTGRES_TLS, Retry),
         ConnectError::NotPostgres => (Code::POSTGRES_NONSENSE, Retry),
+        // Read again with each attempt.
+        ConnectError::Password(_) => (Code::POSTGRES_LOGIN, Retry),
         // A failover is under way, or not yet done by whoever decides it.
         ConnectError::NoneFit(_) | ConnectError::Misfit(_) => (Code::POSTGRES_NOT_PRIMARY, Retry),
         _ => (Code::POSTGRES_UNREACHABLE, Retry),

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use async_nats::ConnectOptions;
 use serde_json::json;
 use tokio_postgres::Client;
-use walpost::sandbox::servers::{NatsOptions, NatsTls, PrivateNats};
+use walpost::sandbox::servers::{NatsOptions, NatsTls, PostgresOptions, PrivateNats, PrivatePostgres};
 
 use crate::{
     certificates::Authority,
@@ -70,6 +70,53 @@ async fn a_password_that_is_changed_is_told_and_waited_for() {
     world.commit().await;
     broker.reload(|options| options.extra("authorization", users("old"))).await.unwrap();
     world.until_stored(2).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_password_in_a_file_that_is_replaced_is_used_without_a_restart() {
+    let users = |password: &str| {
+        let users = [("all", "p"), ("app", password)];
+        json!({ "users": users.map(|(user, password)| json!({ "user": user, "password": password })) })
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [of_nats, of_postgres] = ["nats", "postgres"].map(|name| folder.path().join(name));
+    fs::write(&of_nats, "old\n").unwrap();
+    fs::write(&of_postgres, "old\n").unwrap();
+    let mut broker = PrivateNats::start(NatsOptions::default().extra("authorization", users("old"))).await.unwrap();
+    let postgres = PrivatePostgres::start(PostgresOptions::default().scram("root")).await.unwrap();
+    let client = connect(&postgres.url()).await;
+    client.batch_execute("CREATE ROLE relay LOGIN SUPERUSER PASSWORD 'old'").await.unwrap();
+    let url = format!("postgres://relay@127.0.0.1:{}/postgres", postgres.port());
+    let settings = Settings::new(&url, &broker.url())
+        .with("POSTGRES_PASSWORD_FILE", of_postgres.to_str().unwrap())
+        .with("NATS_USER", "app")
+        .with("NATS_PASSWORD_FILE", of_nats.to_str().unwrap());
+    settings.set_up().await;
+    let enter = ConnectOptions::with_user_and_password("all".into(), "p".into());
+    let reader = Reader::enter(enter, &broker.url(), "OUTBOX").await;
+    let world = World { client, reader, daemon: settings.lead().await };
+    world.commit().await;
+    world.until_stored(1).await;
+
+    broker.reload(|options| options.extra("authorization", users("new"))).await.unwrap();
+    world.daemon.until_blocked("WP0402").await;
+    world.commit().await;
+    fs::write(&of_nats, "new\n").unwrap();
+    world.until_stored(2).await;
+
+    let cut = "ALTER ROLE relay PASSWORD 'new';
+               SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'relay'";
+    world.client.batch_execute(cut).await.unwrap();
+    world.daemon.until_blocked("WP0102").await;
+    world.commit().await;
+    fs::remove_file(&of_postgres).unwrap();
+    let is_told = async || {
+        world.daemon.get("/status").await.is_some_and(|page| page.body.contains("the password cannot be used"))
+    };
+    wait::until("the missing file is told", is_told).await;
+    fs::write(&of_postgres, "new\n").unwrap();
+    world.until_stored(3).await;
     world.end().await;
 }
 

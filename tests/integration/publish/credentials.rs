@@ -26,7 +26,7 @@ async fn lets_in(server: &PrivateNats, credentials: Credentials) -> bool {
 }
 
 fn user(name: &str, password: &str) -> Credentials {
-    Credentials::UserPassword(name.to_owned(), password.to_owned())
+    Credentials::UserPassword(name.to_owned(), password.into())
 }
 
 #[tokio::test]
@@ -35,12 +35,12 @@ async fn users_and_nkeys_get_in_and_strangers_do_not() {
     let users = json!({ "users": [{ "user": "ann", "password": "p@ss:w/rd \"é" }, { "nkey": known.public() }] });
     on_every_fresh_nats(&NatsOptions::default().extra("authorization", users), async |server| {
         assert!(lets_in(&server, user("ann", "p@ss:w/rd \"é")).await);
-        assert!(lets_in(&server, Credentials::NkeySeed(known.seed())).await);
+        assert!(lets_in(&server, Credentials::NkeySeed(known.seed().into())).await);
         assert!(!lets_in(&server, user("ann", "canary")).await);
         assert!(!lets_in(&server, Credentials::None).await);
-        assert!(!lets_in(&server, Credentials::Token("canary".to_owned())).await);
-        assert!(!lets_in(&server, Credentials::NkeySeed(stranger.seed())).await);
-        assert!(!lets_in(&server, Credentials::NkeySeed("canary".to_owned())).await);
+        assert!(!lets_in(&server, Credentials::Token("canary".into())).await);
+        assert!(!lets_in(&server, Credentials::NkeySeed(stranger.seed().into())).await);
+        assert!(!lets_in(&server, Credentials::NkeySeed("canary".into())).await);
     })
     .await;
 }
@@ -64,8 +64,8 @@ async fn the_client_does_not_take_credentials_out_of_a_url() {
 async fn a_token_gets_in_and_another_does_not() {
     let options = NatsOptions::default().extra("authorization", json!({ "token": "s3cr3t" }));
     on_every_fresh_nats(&options, async |server| {
-        assert!(lets_in(&server, Credentials::Token("s3cr3t".to_owned())).await);
-        assert!(!lets_in(&server, Credentials::Token("canary".to_owned())).await);
+        assert!(lets_in(&server, Credentials::Token("s3cr3t".into())).await);
+        assert!(!lets_in(&server, Credentials::Token("canary".into())).await);
         assert!(!lets_in(&server, Credentials::None).await);
     })
     .await;
