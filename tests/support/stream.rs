@@ -113,6 +113,12 @@ impl Reader {
         wait::some("its messages are read", async || read(&stream, sequences.clone()).await.ok()).await
     }
 
+    /// The same, if the stream's leader answers all along.
+    pub(crate) async fn try_some(&self, sequences: impl IntoIterator<Item = u64>) -> Option<Vec<Stored>> {
+        let stream = Box::pin(self.jetstream.get_stream(&self.name)).await.ok()?;
+        read(&stream, sequences).await.ok()
+    }
+
     /// The stream as its leader describes it; for a moment a cluster may have none.
     async fn stream(&self) -> Stream {
         let look = async || Box::pin(self.jetstream.get_stream(&self.name)).await.ok();

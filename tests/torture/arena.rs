@@ -20,8 +20,9 @@ use crate::{
     judge::{Kind, Violation},
     proxy::Cut,
     stream::Reader,
+    told::Known,
     wait,
-    workload::{MAX_PAYLOAD_BYTES, schema},
+    workload::{MAX_PAYLOAD_BYTES, NOTE_DELETES, schema},
     world::{connect, try_connect},
 };
 
@@ -49,6 +50,8 @@ pub(crate) struct Cell {
     pub(crate) nats: NatsBinary,
     /// 1, or 3 for a cluster.
     pub(crate) replicas: usize,
+    /// Whether walpost deletes rows as soon as they are delivered.
+    pub(crate) deletes: bool,
 }
 
 /// The brokers.
@@ -79,6 +82,8 @@ pub(crate) struct Arena {
     pub(crate) misbehaviour: Vec<Violation>,
     /// Transactions that stay open for a while.
     pub(crate) long: Vec<JoinHandle<()>>,
+    /// What the database tells of events is held against this.
+    pub(crate) known: Known,
 }
 
 impl Cell {
@@ -98,7 +103,7 @@ impl Cell {
         let all = NatsBinary::all_installed(&places);
         let nats =
             all.into_iter().find(|found| is_wanted(&found.version, nats)).expect("such a NATS server is installed");
-        Self { postgres, nats, replicas }
+        Self { postgres, nats, replicas, deletes: false }
     }
 }
 
@@ -127,13 +132,19 @@ impl Arena {
         let (url, ports) = (postgres.url(), broker.ports());
         let direct = settings(&url, &broker.url());
         direct.set_up().await;
+        postgres.execute_sql(NOTE_DELETES).await.unwrap();
         let mut runners = Vec::new();
         for number in 0..2 {
-            runners.push(Runner::new(number, (&url, postgres.port()), &ports, &journal).await);
+            let mut runner = Runner::new(number, (&url, postgres.port()), &ports, &journal).await;
+            if cell.deletes {
+                runner.delete_rows();
+            }
+            runners.push(runner);
         }
         let [first, second] = runners.try_into().unwrap();
         let (figures, misbehaviour) = (Figures::default(), Vec::new());
-        Self { postgres, broker, runners: [first, second], journal, reader, figures, misbehaviour, long: Vec::new() }
+        let (long, known) = (Vec::new(), Known::default());
+        Self { postgres, broker, runners: [first, second], journal, reader, figures, misbehaviour, long, known }
     }
 
     /// Looks after both instances: starts again what has ended, and notes what it sees.
@@ -211,7 +222,8 @@ impl Arena {
     /// Waits until all that is in the table is in the stream, as long as there is progress; whether it is.
     pub(crate) async fn drain(&mut self) -> bool {
         let client = connect(&self.postgres.url()).await;
-        let committed: i64 = client.query_one("SELECT count(*) FROM outbox", &[]).await.unwrap().get(0);
+        let all = "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM gone)";
+        let committed: i64 = client.query_one(all, &[]).await.unwrap().get(0);
         let committed = u64::try_from(committed).unwrap();
         let (mut stored, mut since) = (0, Instant::now());
         // Whether a message of somebody else was stored is not always known, so nothing may come for a while.

@@ -74,6 +74,11 @@ impl Runner {
         }
     }
 
+    /// Has it delete rows as soon as they are delivered.
+    pub(crate) fn delete_rows(&mut self) {
+        self.settings = self.settings.clone().with("RETENTION_DELETE_AFTER", "0s");
+    }
+
     /// Its present life.
     pub(crate) fn life(&self) -> Life {
         Life { instance: self.instance.number, number: self.instance.life.load(Relaxed) }

@@ -19,6 +19,7 @@ mod proxy;
 mod run;
 #[path = "../support/mod.rs"]
 mod support;
+mod told;
 mod workload;
 
 use std::time::Duration;
@@ -41,9 +42,11 @@ async fn whatever_fails_nothing_is_lost_repeated_reordered_or_confirmed_early() 
     let seconds = number("SECONDS").or(number("MINUTES").map(|minutes| minutes * 60)).unwrap_or(SECONDS);
     let seed = chance::Chance::seed("torture");
     let replicas = number("REPLICAS").map_or(1, |replicas| usize::try_from(replicas).unwrap());
+    let deletes = wish("RETENTION").map_or(seed % 2 == 1, |wish| wish == "1");
     let cell = match (wish("PG"), wish("NATS")) {
         (None, None) if replicas == 1 => Cell::newest(),
         (postgres, nats) => Cell::find(&postgres.unwrap_or_default(), &nats.unwrap_or_default(), replicas),
     };
+    let cell = Cell { deletes, ..cell };
     Box::pin(Order { seed, time: Duration::from_secs(seconds), cell }.run()).await;
 }

@@ -25,7 +25,15 @@ const STEP: Duration = Duration::from_secs(2);
 /// A run in which a step takes longer than this on average has met too little.
 const SLOWEST_STEP: Duration = Duration::from_secs(15);
 /// What must have happened in each run.
-const NEEDED: [&str; 6] = ["kills", "Postgres crashes", "broker kills", "zombies", "rows sent again", "answers lost"];
+const NEEDED: [&str; 7] = [
+    "kills",
+    "Postgres crashes",
+    "broker kills",
+    "zombies",
+    "rows sent again",
+    "answers lost",
+    "looks at what is told",
+];
 /// How many messages are read and compared at a time.
 const BATCH: usize = 2000;
 /// How much longer than planned a run may take, with what comes before and after it.
@@ -50,8 +58,11 @@ impl Order {
         let Self { seed, time, cell } = self;
         println!("torture: WALPOST_TEST_SEED={seed}, {time:?} of faults");
         println!(
-            "torture: Postgres {}, NATS {}, {} replica(s)",
-            cell.postgres.version, cell.nats.version, cell.replicas
+            "torture: Postgres {}, NATS {}, {} replica(s), rows are {}",
+            cell.postgres.version,
+            cell.nats.version,
+            cell.replicas,
+            if cell.deletes { "deleted" } else { "kept" }
         );
         let steps = usize::try_from(time.as_secs() / STEP.as_secs()).unwrap();
         let plan = plan(*seed, steps, cell.replicas);
@@ -81,6 +92,7 @@ impl Order {
             }
             println!("{:>7.1}s {done:>4}. {:?}", begun.elapsed().as_secs_f32(), step.fault);
             Box::pin(arena.step(step)).await;
+            Box::pin(arena.hold_to_account()).await;
             done += 1;
         }
         let fewest = usize::try_from(begun.elapsed().as_secs() / SLOWEST_STEP.as_secs()).unwrap();
@@ -98,7 +110,9 @@ impl Order {
         }
         arena.figures.add("transactions", workload.transactions());
         workload.stop().await;
-        arena.drain().await;
+        if arena.drain().await {
+            arena.until_all_is_told().await;
+        }
         arena.stop().await;
         println!("{:>7.1}s all is stored; the judge reads", begun.elapsed().as_secs_f32());
         Box::pin(self.judge(arena)).await
@@ -131,6 +145,9 @@ impl Order {
         figures.add("most memory, KiB", peak);
         let mut misbehaviour = std::mem::take(&mut arena.misbehaviour);
         misbehaviour.extend(figures.missing(&NEEDED));
+        if self.cell.deletes {
+            misbehaviour.extend(figures.missing(&["rows deleted"]));
+        }
         let evidence = Evidence { table: truth.rows, stream, journal, misbehaviour };
         let violations = evidence.judge();
         println!("{}", arena.figures);

@@ -44,9 +44,21 @@ pub(crate) fn schema() -> String {
          CREATE FUNCTION body(id uuid, size int) RETURNS jsonb IMMUTABLE LANGUAGE sql AS $$
              SELECT CASE WHEN size >= 0 THEN jsonb_build_object('id', id, 'pad',
                  left(repeat('{PATTERN}' || id::text, size / 36 + 1), size)) END
-         $$;"
+         $$;
+         CREATE TABLE gone (id uuid, aggregate_id text, headers jsonb, payload jsonb, gone_at timestamptz DEFAULT now());
+         CREATE FUNCTION note_delete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO gone VALUES (OLD.id, OLD.aggregate_id, OLD.headers, OLD.payload);
+             RETURN OLD;
+         END $$;"
     )
 }
+
+/// Notes each row that the cleanup deletes, in the transaction that deletes it.
+pub(crate) const NOTE_DELETES: &str =
+    "CREATE TRIGGER note_delete BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION note_delete()";
+/// All events that were committed, also those whose rows are gone.
+const COMMITTED: &str = "(SELECT id, aggregate_id, headers, payload FROM outbox
+     UNION ALL SELECT id, aggregate_id, headers, payload FROM gone) committed";
 
 /// What payloads are made of, beside the id.
 const PATTERN: &str = "żółw🐢 c4nary-of-payloads ";
@@ -211,15 +223,19 @@ pub(crate) struct Truth {
 impl Truth {
     /// Reads the table.
     pub(crate) async fn read(client: &Client) -> Self {
-        let wrong = "SELECT count(*) FROM outbox WHERE payload IS DISTINCT FROM body(id, (headers->>'size')::int)";
+        let wrong = format!(
+            "SELECT count(*) FROM {COMMITTED} WHERE payload IS DISTINCT FROM body(id, (headers->>'size')::int)"
+        );
         assert_eq!(
-            client.query_one(wrong, &[]).await.unwrap().get::<_, i64>(0),
+            client.query_one(&wrong, &[]).await.unwrap().get::<_, i64>(0),
             0,
             "the table is not what was written"
         );
-        let sql = "SELECT id::text, aggregate_id, (headers->>'number')::bigint, (headers->>'size')::bigint FROM outbox";
+        let sql = format!(
+            "SELECT id::text, aggregate_id, (headers->>'number')::bigint, (headers->>'size')::bigint FROM {COMMITTED}"
+        );
         let (mut rows, mut sizes) = (BTreeMap::new(), BTreeMap::new());
-        for row in client.query(sql, &[]).await.unwrap() {
+        for row in client.query(&sql, &[]).await.unwrap() {
             let (id, size) = (Uuid::parse_str(row.get(0)).unwrap(), row.get::<_, i64>(3));
             let is_too_large = size >= i64::try_from(TOO_LARGE).unwrap();
             rows.insert(id, Row { key: row.get(1), number: row.get(2), is_too_large });

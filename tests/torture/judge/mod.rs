@@ -88,6 +88,10 @@ pub(crate) enum Kind {
     Forgotten,
     /// Two servers of a cluster hold different streams.
     ReplicasDiffer,
+    /// The database said of an event that the stream holds it, or deleted its row, before that was so.
+    ToldEarly,
+    /// It did not say so for too long, although nothing was wrong.
+    ToldLate,
     /// Nothing was delivered for too long after a fault was over.
     Stuck,
     /// The process ended, although it had been at work, and nobody had asked it to.
