@@ -57,9 +57,9 @@ simulate: ## run SCHEDULES (100000) random schedules of faults through the deliv
 	WALPOST_SIM_SCHEDULES=$(or $(SCHEDULES),100000) WALPOST_SIM_FIRST=$(or $(FIRST),0) \
 	$(CARGO) test --release --locked --test simulation schedules -- --nocapture
 
-torture: tools ## let everything fail for MINUTES (10), with a SEED, on a version of PG and NATS, with 1 or 3 REPLICAS
+torture: tools ## let everything fail for MINUTES (10), with a SEED, on a version of PG and NATS, with 1 or 3 REPLICAS, with RETENTION (1) or without (0)
 	WALPOST_TEST_SEED=$(or $(SEED),$(shell date +%s)) WALPOST_TORTURE_MINUTES=$(or $(MINUTES),10) WALPOST_TORTURE_PG=$(PG) \
-	WALPOST_TORTURE_NATS=$(NATS) WALPOST_TORTURE_REPLICAS=$(or $(REPLICAS),1) \
+	WALPOST_TORTURE_NATS=$(NATS) WALPOST_TORTURE_REPLICAS=$(or $(REPLICAS),1) WALPOST_TORTURE_RETENTION=$(RETENTION) \
 	$(CARGO) test --locked --test torture -- --nocapture whatever_fails
 
 crash-points: tools ## kill it after its first message, after its second, and so on through a whole life

@@ -38,7 +38,7 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE ON public.walpost_watermark TO walpost;
     GRANT SELECT, INSERT, DELETE ON public.walpost_dead_letter TO walpost;
     -- Only if it cleans up (`retention.delete_after`):
-    -- GRANT SELECT, UPDATE, DELETE ON public.outbox TO walpost;
+    -- GRANT SELECT, UPDATE (xid), DELETE ON public.outbox TO walpost;
     -- For `walpost status` and `doctor`.
     GRANT SELECT ON public.walpost_lag TO walpost;
 

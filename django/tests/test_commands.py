@@ -12,7 +12,7 @@ from django.db import connection
 
 from django_walpost.checks import check_database
 from django_walpost.consume.models import InboxMessage
-from django_walpost.models import OutboxEvent
+from django_walpost.models import DeadLetter, OutboxEvent
 from tests.test_status import bury, clean_slate, deliver, execute, recorded
 
 if TYPE_CHECKING:
@@ -59,10 +59,32 @@ def test_prune_deletes_what_is_published_and_old_and_nothing_else() -> None:
     deliver()
     recorded("Pending")
     execute("UPDATE outbox SET created_at = now() - interval '8 days' WHERE event_type <> 'Young'")
-    assert run("outbox_prune", "--batch", "1") == "deleted 2 published and 1 discarded events\n"
+    assert run("outbox_prune", "--batch", "1") == "deleted 3 events and 0 dead letters\n"
     left = OutboxEvent.objects.order_by("id").values_list("event_type", flat=True)
     assert list(left) == ["Dead", "Young", "Pending"]
-    assert run("outbox_prune", older_than="9d") == "deleted 0 published and 0 discarded events\n"
+    assert run("outbox_prune", older_than="9d") == "deleted 0 events and 0 dead letters\n"
+    execute("UPDATE walpost_dead_letter SET decided_at = now() - interval '8 days' WHERE state = 'discarded'")
+    assert run("outbox_prune") == "deleted 0 events and 1 dead letters\n"
+    assert DeadLetter.objects.get().state == "dead"
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("DELETE FROM walpost_watermark", "no relay has delivered yet"),
+        ("UPDATE walpost_watermark SET delivered = NULL", "slot 'walpost' has not said yet"),
+        ("UPDATE walpost_watermark SET system_id = '7'", "was said on another server"),
+    ],
+)
+def test_prune_deletes_nothing_while_a_slot_has_not_said_what_it_has_delivered(change: str, why: str) -> None:
+    recorded("Old")
+    deliver()
+    execute("UPDATE outbox SET created_at = now() - interval '8 days'")
+    execute(change)
+    told = run("outbox_prune")
+    assert why in told
+    assert told.endswith("deleted 0 events and 0 dead letters\n")
+    assert OutboxEvent.objects.count() == 1
 
 
 def test_prune_takes_the_inbox_along() -> None:

@@ -98,7 +98,7 @@ impl RetentionProblem {
                 format!("run `CREATE INDEX CONCURRENTLY ON {table} (xid);`")
             }
             Self::Rights { table, role } => {
-                format!("run `GRANT SELECT, UPDATE, DELETE ON {table} TO {};`", quoted(role))
+                format!("run `GRANT SELECT, UPDATE (xid), DELETE ON {table} TO {};`", quoted(role))
             }
         }
     }

@@ -131,7 +131,7 @@ async fn without_owning_partitions_it_deletes_rows_and_says_so() {
     owner
         .batch_execute(
             "CREATE ROLE relay LOGIN REPLICATION;
-             GRANT SELECT, UPDATE, DELETE ON outbox TO relay;
+             GRANT SELECT, UPDATE (xid), DELETE ON outbox TO relay;
              GRANT SELECT, INSERT, UPDATE ON walpost_watermark TO relay;
              GRANT SELECT, INSERT, DELETE ON walpost_dead_letter TO relay",
         )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
-from django.db.models.functions import Now
 
-from django_walpost.models import DeadLetter, OutboxEvent
+from django_walpost.pruning import held_up, prune
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -29,8 +28,9 @@ class Command(BaseCommand):
     """Delete old events in small batches."""
 
     help = (
-        "Delete events that the stream holds and that are older than an age, in small batches. An event that is "
-        "pending, or a dead letter that nobody has decided about, is never deleted."
+        "Delete events that the streams of all slots hold and that are older than an age, in small batches. An event "
+        "that is pending, or a dead letter that nobody has decided about, is never deleted. The relay can do it, too: "
+        "see retention.delete_after there."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,21 +46,13 @@ class Command(BaseCommand):
         if not found or options["batch"] < 1:
             raise CommandError("An age is a number with s, m, h or d, and a batch has at least one row.")
         age = timedelta(**{_UNITS[found[2]]: int(found[1])})
-        discarded = DeadLetter.objects.using(database).filter(state="discarded").values("event_id")
-        events = OutboxEvent.objects.using(database).filter(created_at__lt=Now() - age)
-        published = _delete(events.published(), options["batch"])
-        given_up = _delete(events.dead().filter(pk__in=[row["event_id"] for row in discarded]), options["batch"])
-        self.stdout.write(f"deleted {published} published and {given_up} discarded events")
+        why = held_up(database)
+        if why:
+            self.stderr.write(f"No event is deleted: {why}.")
+        events, letters = prune(database, age, options["batch"])
+        self.stdout.write(f"deleted {events} events and {letters} dead letters")
         if options["inbox"] and apps.is_installed("django_walpost.consume"):
             self.stdout.write(f"deleted {_delete_handled(database, age, options['batch'])} messages of the inbox")
-
-
-def _delete(rows: Any, batch: int) -> int:
-    """Delete rows, a batch in a transaction of its own, so that no lock is held for long."""
-    deleted = 0
-    while keys := list(rows.order_by("id").values_list("pk", flat=True)[:batch]):
-        deleted += rows.model.objects.using(rows.db).filter(pk__in=keys).delete()[0]
-    return deleted
 
 
 def _delete_handled(database: str, age: timedelta, batch: int) -> int:
