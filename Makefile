@@ -4,8 +4,8 @@ PYTHON ?= python3
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help tools tools-all tools-browser build demo demo-django test test-deploy test-django test-django-all test-examples simulate torture crash-points cuts check check-django \
-        bench bench-availability bench-django clean
+.PHONY: help tools tools-all tools-browser build demo demo-django test test-deploy test-django test-django-all test-examples simulate torture \
+        crash-points cuts fuzz check check-django bench bench-availability bench-django clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ crash-points: tools ## kill it after its first message, after its second, and so
 
 cuts: tools ## cut its connections after the first byte, after the second, and so on until events are delivered
 	WALPOST_TORTURE_CUTS=1 $(CARGO) test --locked --test torture -- --nocapture a_cut_after
+
+fuzz: ## let a fuzzer look for MINUTES (1) at each reader of bytes from outside, or at one TARGET
+	tools/fuzz.sh $(or $(MINUTES),1) $(TARGET)
 
 check: ## check format, lints and documentation
 	$(CARGO) fmt --check

@@ -48,7 +48,9 @@ impl Outcome {
 
     /// Reads the JSON of an answer to a message that should go to `stream`.
     pub fn read(answer: &[u8], stream: &str) -> Self {
-        let Ok(ack) = serde_json::from_slice::<Ack>(answer) else {
+        // A list of the right values would pass for the object that has them by name.
+        let is_object = answer.trim_ascii_start().starts_with(b"{");
+        let Some(ack) = is_object.then(|| serde_json::from_slice::<Ack>(answer).ok()).flatten() else {
             return Self::Unclear;
         };
         if let Some(Fault { code, err_code, description }) = ack.error {
@@ -180,9 +182,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_unclear() {
-        for answer in
-            ["", "{}", "null", "[]", r#"{"stream":"OUTBOX"}"#, r#"{"seq":3}"#, r#"{"stream":"OUTBOX","seq":-1}"#]
-        {
+        for answer in [
+            "",
+            "{}",
+            "null",
+            "[]",
+            r#"{"stream":"OUTBOX"}"#,
+            r#"{"seq":3}"#,
+            r#"{"stream":"OUTBOX","seq":-1}"#,
+            r#"["OUTBOX", 5, false, null]"#,
+        ] {
             assert_eq!(read(answer), Outcome::Unclear, "{answer}");
         }
     }
