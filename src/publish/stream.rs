@@ -167,7 +167,7 @@ impl StreamInspector {
             Some(info) => StreamFit {
                 problems: unfit(&info.config, plan),
                 sharing: Sharing::of(&info.config, plan),
-                frailty: Frailty::of(&info.config, is_of_cluster(&info)),
+                frailty: Frailty::all(&info.config, is_of_cluster(&info)).into_iter().next(),
             },
         })
     }

@@ -1,6 +1,6 @@
 //! The stream: what it is, who writes to it, how safe it is.
 
-use async_nats::jetstream::stream::{Config, PersistenceMode, StorageType};
+use async_nats::jetstream::stream::{Config, PersistenceMode};
 
 use super::limits;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     doctor::{check::Check, finding::Finding},
     plan::Plan,
     preflight::Problem,
-    publish::{Replica, StreamEnd, StreamProblem, StreamSeen, StreamTail},
+    publish::{Frailty, Replica, StreamEnd, StreamProblem, StreamSeen, StreamTail},
     survey::{Answer, NatsAnswers, OutboxLag},
     words::{grouped, span},
 };
@@ -51,7 +51,7 @@ pub(super) fn judge(plan: &Plan, answers: &NatsAnswers, lag: Option<&OutboxLag>,
     usable(plan, seen, findings);
     findings.push(alone(plan, seen));
     let config = &seen.config;
-    findings.push(storage(plan, config));
+    findings.push(storage(plan, seen));
     findings.push(writes(plan, config));
     findings.push(replicas(seen));
     limits::judge(plan, seen, &answers.server, findings);
@@ -112,11 +112,11 @@ fn make_anew(plan: &Plan) -> String {
     )
 }
 
-fn storage(plan: &Plan, config: &Config) -> Finding {
-    match config.storage {
-        StorageType::File => Finding::ok(Check::STREAM_STORAGE, "on disk"),
-        StorageType::Memory => Finding::warning(Check::STREAM_STORAGE, "the stream is kept in memory", make_anew(plan)),
+fn storage(plan: &Plan, seen: &StreamSeen) -> Finding {
+    if seen.frailties().contains(&Frailty::Memory) {
+        return Finding::warning(Check::STREAM_STORAGE, "the stream is kept in memory", make_anew(plan));
     }
+    Finding::ok(Check::STREAM_STORAGE, "on disk")
 }
 
 fn writes(plan: &Plan, config: &Config) -> Finding {
@@ -148,14 +148,17 @@ fn replicas(seen: &StreamSeen) -> Finding {
             "start the servers that are away, and see `nats server report jetstream`",
         );
     }
-    match (wanted, &seen.cluster) {
-        (1, Some(cluster)) => Finding::warning(
+    if seen.frailties().contains(&Frailty::Alone) {
+        let cluster = seen.cluster.as_deref().unwrap_or_default();
+        return Finding::warning(
             Check::STREAM_REPLICAS,
             format!("one replica, although the servers form cluster {cluster}"),
             format!("run `nats stream edit {} --replicas=3 --force`", seen.config.name),
-        ),
-        (1, None) => Finding::ok(Check::STREAM_REPLICAS, "one, on a single server"),
-        (replicas, _) => {
+        );
+    }
+    match wanted {
+        1 => Finding::ok(Check::STREAM_REPLICAS, "one, on a single server"),
+        replicas => {
             let leader = seen.leader.as_deref().unwrap_or("nobody");
             Finding::ok(Check::STREAM_REPLICAS, format!("{replicas}, led by {leader}"))
         }

@@ -24,12 +24,11 @@ impl Frailty {
         }
     }
 
-    /// The first reason; none if there is none. On a server that is no cluster one copy is all there can be.
-    pub(super) fn of(config: &Config, is_of_cluster: bool) -> Option<Self> {
-        if config.storage == StorageType::Memory {
-            return Some(Self::Memory);
-        }
-        (is_of_cluster && config.num_replicas == 1).then_some(Self::Alone)
+    /// All reasons, the worst first. On a server that is no cluster one copy is all there can be.
+    pub(super) fn all(config: &Config, is_of_cluster: bool) -> Vec<Self> {
+        let memory = (config.storage == StorageType::Memory).then_some(Self::Memory);
+        let alone = (is_of_cluster && config.num_replicas == 1).then_some(Self::Alone);
+        [memory, alone].into_iter().flatten().collect()
     }
 }
 
@@ -40,15 +39,16 @@ mod tests {
     #[test]
     fn memory_and_a_copy_that_is_alone_among_many_servers_are_frail() {
         let cases = [
-            (StorageType::File, 1, false, None),
-            (StorageType::File, 3, true, None),
-            (StorageType::File, 1, true, Some(Frailty::Alone)),
-            (StorageType::Memory, 3, true, Some(Frailty::Memory)),
-            (StorageType::Memory, 1, false, Some(Frailty::Memory)),
+            (StorageType::File, 1, false, &[][..]),
+            (StorageType::File, 3, true, &[]),
+            (StorageType::File, 1, true, &[Frailty::Alone]),
+            (StorageType::Memory, 3, true, &[Frailty::Memory]),
+            (StorageType::Memory, 1, false, &[Frailty::Memory]),
+            (StorageType::Memory, 1, true, &[Frailty::Memory, Frailty::Alone]),
         ];
         for (storage, num_replicas, is_of_cluster, expected) in cases {
             let config = Config { storage, num_replicas, ..Config::default() };
-            assert_eq!(Frailty::of(&config, is_of_cluster), expected, "{storage:?} {num_replicas} {is_of_cluster}");
+            assert_eq!(Frailty::all(&config, is_of_cluster), expected, "{storage:?} {num_replicas} {is_of_cluster}");
         }
     }
 }

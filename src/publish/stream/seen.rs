@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{ClusterInfo, Config};
 
-use super::{StreamError, StreamInspector, StreamProblem, unfit};
+use super::{Frailty, StreamError, StreamInspector, StreamProblem, unfit};
 use crate::publish::{Sharing, StreamPlan};
 
 /// The stream as its leader describes it.
@@ -45,6 +45,11 @@ impl StreamSeen {
     /// What keeps it from being used as planned.
     pub fn problems(&self, plan: &StreamPlan) -> Vec<StreamProblem> {
         unfit(&self.config, plan)
+    }
+
+    /// Why it may lose what it holds.
+    pub fn frailties(&self) -> Vec<Frailty> {
+        Frailty::all(&self.config, self.cluster.is_some())
     }
 
     /// Why it is not ours alone.
