@@ -28,7 +28,7 @@ use walpost::{
 const NOTICE: &str = "<!-- Rendered by tests/reference.rs. Change the program, not this page. -->\n";
 
 /// The commands in the order of the page, each with the file in `tests/cli/help/` that holds its help.
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 16] = [
     ("walpost", "walpost"),
     ("walpost run", "run"),
     ("walpost setup", "setup"),
@@ -43,6 +43,8 @@ const COMMANDS: [(&str, &str); 14] = [
     ("walpost config", "config"),
     ("walpost config show", "config-show"),
     ("walpost config check", "config-check"),
+    ("walpost completions", "completions"),
+    ("walpost man", "man"),
 ];
 
 fn in_repository(path: &str) -> PathBuf {

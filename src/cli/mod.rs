@@ -4,6 +4,7 @@
 //! configuration, calls the library, and turns the outcome into an exit code. Data goes to standard output, everything
 //! else to standard error.
 
+mod completions;
 mod config;
 mod console;
 mod dlq;
@@ -11,6 +12,7 @@ mod doctor;
 mod exit;
 mod failure;
 mod global;
+mod man;
 mod run;
 mod runtime;
 mod sandbox;
@@ -22,6 +24,7 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 pub use self::{
+    completions::CompletionsArgs,
     config::{ConfigArgs, ConfigCommand, OutputFormat, ShowArgs},
     console::Console,
     dlq::{DecideArgs, DlqArgs, DlqCommand, LetterArgs, ListArgs},
@@ -29,6 +32,7 @@ pub use self::{
     exit::Exit,
     failure::Failure,
     global::GlobalArgs,
+    man::ManArgs,
     run::RunArgs,
     sandbox::SandboxArgs,
     setup::SetupArgs,
@@ -69,6 +73,10 @@ pub enum Command {
     Sandbox(SandboxArgs),
     /// Show or check the configuration.
     Config(ConfigArgs),
+    /// Print what lets a shell complete commands and options.
+    Completions(CompletionsArgs),
+    /// Print the manual page.
+    Man(ManArgs),
 }
 
 /// Runs walpost on `arguments`, the first of which is the name of the program.
@@ -113,6 +121,8 @@ fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Con
         Command::Doctor(args) => doctor::run(args, &load()?.config, console),
         Command::Status(args) => status::run(args, &load()?.config, console),
         Command::Sandbox(args) => sandbox::run(args, console),
+        Command::Completions(args) => completions::run(args, console),
+        Command::Man(args) => man::run(args, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Check }) => config::check(&load()?, console),
     }

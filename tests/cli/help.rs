@@ -23,6 +23,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("config", &["config"]),
     ("config-show", &["config", "show"]),
     ("config-check", &["config", "check"]),
+    ("completions", &["completions"]),
+    ("man", &["man"]),
 ];
 
 #[test]

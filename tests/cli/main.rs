@@ -4,6 +4,7 @@ mod broken;
 mod cases;
 mod configuration;
 mod help;
+mod shells;
 
 use std::{
     fs,
