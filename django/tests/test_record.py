@@ -25,6 +25,7 @@ from django_walpost import (
     arecord,
     arecord_many,
     event_context,
+    events,
     record,
     record_many,
 )
@@ -361,3 +362,12 @@ def test_the_twins_record_from_coroutines() -> None:
         async_to_sync(alone)()
     with pytest.raises(NotInTransaction):
         async_to_sync(OutboxEvent.objects.arecord_many)([Event("E", ("a", 1))])
+
+
+def test_the_quick_look_at_a_text_sees_what_the_patterns_see() -> None:
+    characters = [chr(code) for code in (*range(0x300), 0x2028, 0x3000, 0xD800, 0xFEFF, 0x1F600)]
+    texts = [text for one in characters for text in (one, f"a{one}b", f"{one}a", f"a{one}")]
+    texts += ["Nats-", "xNats-TTL", "Nats-Msg-Idx", "Nats-Expected", "nats-ttl", "a b", ""]
+    for text in texts:
+        refused = events._UNSENDABLE.search(text) or events._BROKER_NAME.search(text)
+        assert events._is_sendable(text) == (not refused), repr(text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
@@ -38,6 +39,8 @@ _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]|^\s|\s$")
 #: Some servers look for these names in the whole header block.
 _BROKER_NAME = re.compile(r"Nats-(?:Msg-Id|Expected-|Rollup|TTL|Schedule|Batch-|Incr|Stream-Source)")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
+#: The names that a program uses are few.
+_REMEMBERED_NAMES = 1_024
 _RESERVED = re.compile(r"(?:nats-|walpost-)|status$", re.IGNORECASE)
 
 
@@ -91,7 +94,8 @@ def checked_name(what: str, value: str) -> str:
     """Return the name of an event or aggregate type if a message can carry it."""
     if not isinstance(value, str):
         raise InvalidEvent(f"The {what} is {value!r}, not a text.")
-    return _checked(what, value, _MAX_TYPE_BYTES)
+    _check_type(what, value)
+    return value
 
 
 def checked_headers(headers: Headers) -> dict[str, Any]:
@@ -107,20 +111,17 @@ def checked_headers(headers: Headers) -> dict[str, Any]:
     for name, value in headers.items():
         if value is None:
             continue
-        if not _HEADER_NAME.fullmatch(str(name)) or name != str(name):
-            raise InvalidEvent(f"A header is named {name!r}. It must be visible ASCII without a colon.")
-        if _RESERVED.match(name) or _BROKER_NAME.search(name):
-            raise InvalidEvent(f"The header name {name!r} is reserved for the broker and the relay.")
+        _check_header_name(name)
         if not isinstance(value, str):
             kept[name] = _plain_json(name, value)
             size = len(json.dumps(kept[name]))
         else:
             kept[name] = value
-            if _UNSENDABLE.search(value) or _BROKER_NAME.search(value):
+            if not _is_sendable(value):
                 raise InvalidEvent(
                     f"The header {name!r} has a value with a control character, a blank at an end, or a broker's name."
                 )
-            size = len(value.encode())
+            size = _bytes(value)
         if size > _MAX_HEADER_BYTES:
             raise EventTooLarge(f"The header {name!r} has {size} bytes; {_MAX_HEADER_BYTES} are possible.")
         total += len(name) + size
@@ -129,6 +130,21 @@ def checked_headers(headers: Headers) -> dict[str, Any]:
             f"The event has {len(kept)} headers of {total} bytes; {_MAX_HEADERS} of {_MAX_HEADERS_BYTES} are possible."
         )
     return kept
+
+
+@lru_cache(maxsize=_REMEMBERED_NAMES)
+def _check_type(what: str, value: str) -> None:
+    """Refuse the name of an event or aggregate type that no message can carry."""
+    _checked(what, value, _MAX_TYPE_BYTES)
+
+
+@lru_cache(maxsize=_REMEMBERED_NAMES)
+def _check_header_name(name: str) -> None:
+    """Refuse a header's name that no message can carry."""
+    if not _HEADER_NAME.fullmatch(str(name)) or name != str(name):
+        raise InvalidEvent(f"A header is named {name!r}. It must be visible ASCII without a colon.")
+    if _RESERVED.match(name) or _BROKER_NAME.search(name):
+        raise InvalidEvent(f"The header name {name!r} is reserved for the broker and the relay.")
 
 
 def _plain_json(name: str, value: Any) -> Any:
@@ -141,12 +157,24 @@ def _plain_json(name: str, value: Any) -> Any:
 
 def _checked(what: str, value: str, limit: int) -> str:
     """Return a value that stands in a subject or header if it can stand there."""
-    if not value or _UNSENDABLE.search(value) or _BROKER_NAME.search(value):
+    if not value or not _is_sendable(value):
         raise InvalidEvent(
             f"The {what} is {value!r}. It must not be empty, nor have control characters, blanks at its ends, or a "
             "broker's name."
         )
-    size = len(value) if value.isascii() else len(value.encode())
+    size = _bytes(value)
     if size > limit:
         raise InvalidEvent(f"The {what} has {size} bytes; {limit} are possible.")
     return value
+
+
+def _is_sendable(text: str) -> bool:
+    """Tell whether a text can stand in a header's line."""
+    if text.isascii() and text.isprintable():  # almost always, and told without a pattern
+        return text.strip(" ") == text and ("Nats-" not in text or not _BROKER_NAME.search(text))
+    return not (_UNSENDABLE.search(text) or _BROKER_NAME.search(text))
+
+
+def _bytes(text: str) -> int:
+    """Return how many bytes a text has in a message."""
+    return len(text) if text.isascii() else len(text.encode())

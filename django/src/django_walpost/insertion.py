@@ -1,7 +1,8 @@
-"""The INSERT: all rows in one statement, as one JSON document that the server takes apart.
+"""The INSERT: always one statement.
 
-That is several times faster than a statement with a placeholder for each value, because neither Django nor the driver
-has to look at each of them; the payloads are JSON text already.
+One row is plain values, which is the fastest for both sides. Many rows are one JSON document that the server takes
+apart: that is several times faster than a placeholder for each value, because neither Django nor the driver has to look
+at each of them; the payloads are JSON text already.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from django.db import connections
 
+from django_walpost.sql_files import quoted as quoted_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,9 +26,14 @@ _E = TypeVar("_E", bound="AbstractOutboxEvent")
 #: A statement's document stays below it, and so well below what ``jsonb`` can hold (256 MiB).
 _DOCUMENT_CHARACTERS = 32 * 1024 * 1024
 
+_INSERT_ONE = """\
+INSERT INTO {table} (id, aggregate_type, aggregate_id, event_type, payload, headers)
+VALUES (%s, %s, %s, %s, %s, %s)
+RETURNING created_at, xid"""
+
 #: The payload is wrapped, because a JSON null would become SQL NULL on its way. Time and transaction are those of the
 #: one transaction, so one row tells them for all.
-_INSERT = """\
+_INSERT_MANY = """\
 WITH stored AS (
     INSERT INTO {table} (id, aggregate_type, aggregate_id, event_type, payload, headers)
     SELECT i, a, k, e, p -> 0, h
@@ -37,21 +45,30 @@ SELECT created_at, xid FROM stored LIMIT 1"""
 
 def insert(rows: list[_E], table: str, alias: str) -> None:
     """Store rows that are built, and tell them what the database has added."""
-    connection = connections[alias]
-    statement = _statement(connection.ops.quote_name(table))
-    for document in _documents(rows):
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [document])
-            created_at, xid = cursor.fetchone()
+    one, many = _statements(table)
+    with connections[alias].cursor() as cursor:
+        if len(rows) == 1:
+            cursor.execute(one, _values(rows[0]))
+        else:
+            for document in _documents(rows):
+                cursor.execute(many, [document])
+        created_at, xid = cursor.fetchone()
     for row in rows:
         row.created_at, row.xid = created_at, int(xid)
         row._state.adding, row._state.db = False, alias
 
 
 @cache
-def _statement(table: str) -> str:
-    """Return the INSERT into a table."""
-    return _INSERT.format(table=table.replace("%", "%%"))
+def _statements(table: str) -> tuple[str, str]:
+    """Return the INSERT of one row into a table, and that of many."""
+    name = quoted_name(table).replace("%", "%%")
+    return _INSERT_ONE.format(table=name), _INSERT_MANY.format(table=name)
+
+
+def _values(row: AbstractOutboxEvent) -> list[str | None]:
+    """Return a row as texts, which Postgres takes as the types of the columns."""
+    headers = json.dumps(row.headers) if row.headers else "{}"
+    return [str(row.id), row.aggregate_type, row.aggregate_id, row.event_type, row.encoded_payload(), headers]
 
 
 def _documents(rows: list[_E]) -> Iterator[str]:

@@ -97,8 +97,9 @@ class OutboxManager(models.Manager[_E]):
         using: str | None = None,
     ) -> _E:
         """Record one event in the transaction that is running; see :func:`django_walpost.record`."""
-        (row,) = self.record_many([Event(event_type, aggregate, payload, headers, id)], using=using)
-        return row
+        event = Event(event_type, aggregate, payload, headers, id)
+        alias = self.alias_for([event], using)
+        return self.insert([self.build(event)], alias)[0]
 
     def record_many(self, events: Iterable[Event], *, using: str | None = None) -> list[_E]:
         """Record events with one INSERT; see :func:`django_walpost.record_many`."""
@@ -123,12 +124,13 @@ class OutboxManager(models.Manager[_E]):
             InvalidEvent: no message can carry it.
 
         """
+        kind, key = names_of(event.aggregate)
+        event_type = checked_name("event type", event.event_type)
+        headers = current_headers()
+        if event.headers:
+            headers.update(event.headers)
         row = self.model.from_values(
-            event.id or uuid7(),
-            *names_of(event.aggregate),
-            checked_name("event type", event.event_type),
-            event.payload,
-            checked_headers({**current_headers(), **(event.headers or {})}),
+            event.id or uuid7(), kind, key, event_type, event.payload, checked_headers(headers)
         )
         row.encode_payload()
         return row

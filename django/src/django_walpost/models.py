@@ -74,7 +74,15 @@ class AbstractOutboxEvent(models.Model):
     @classmethod
     def from_values(cls, *values: Any) -> Self:
         """Return a row of the values of :data:`WRITTEN`; by place where that is possible, which is much faster."""
-        return cls(*values) if cls.has_plain_columns() else cls(**dict(zip(WRITTEN, values, strict=True)))
+        if cls.has_plain_columns():
+            return cls(*values, *cls._left_to_the_database())
+        return cls(**dict(zip(WRITTEN, values, strict=True)))
+
+    @classmethod
+    @cache
+    def _left_to_the_database(cls) -> tuple[Any, ...]:
+        """Return what stands for the other values until the row is stored; Django would make it anew for each row."""
+        return tuple(field.get_default() for field in cls._meta.concrete_fields[len(WRITTEN) :])
 
     def encode_payload(self) -> None:
         """Encode the payload now: later changes of the value are not recorded, and errors come here.
@@ -86,7 +94,7 @@ class AbstractOutboxEvent(models.Model):
         """
         if self.payload is None:
             return
-        if isinstance(self._meta.get_field("payload"), PayloadField):
+        if self.has_plain_columns() or isinstance(self._meta.get_field("payload"), PayloadField):
             self.__dict__[ENCODED] = encoded(self.payload)
         else:
             self.payload = json_bytes(self.payload)
