@@ -44,7 +44,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The example shop on private servers.")
     parser.add_argument("--port", type=int, default=8000, help="where the shop listens; 0 for any free port")
     port = parser.parse_args().port
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         with everything(port) as (shop, relay, address):
             say(WELCOME.format(address=address))
