@@ -142,7 +142,7 @@ impl Supervisor {
         // Whatever else is amiss: how much log the slot holds back is what people want to see then.
         self.look_at_slot(&sql).await;
         let mut broker = Broker::connect(&self.plan.broker).await?;
-        let mut found = self.inspect(&sql, &broker).await?;
+        let mut found = self.inspect(&sql, &broker, *was_ready).await?;
         let mut is_taken = found.facts.slot.as_ref().is_some_and(|slot| slot.active_pid.is_some());
         loop {
             if is_taken {
@@ -155,7 +155,7 @@ impl Supervisor {
                     None if broker.is_open() => {}
                     None => broker = Broker::connect(&self.plan.broker).await?,
                 }
-                found = self.inspect(&sql, &broker).await?;
+                found = self.inspect(&sql, &broker, *was_ready).await?;
             }
             match self.take_slot(&sql, &broker, &found).await {
                 Err(RunError::Replication(error)) if error.sqlstate() == Some(SLOT_IN_USE) => is_taken = true,
@@ -168,11 +168,13 @@ impl Supervisor {
         }
     }
 
-    /// Everything that is missing on either side, at once.
-    async fn inspect(&self, sql: &SqlSession, broker: &Broker) -> Result<Found, RunError> {
+    /// Everything that is missing on either side, at once. Once all was in order, what cleanup lacks is told by cleanup
+    /// itself, and is no reason not to deliver.
+    async fn inspect(&self, sql: &SqlSession, broker: &Broker, was_ready: bool) -> Result<Found, RunError> {
         let Plan { needs, stream, .. } = &self.plan;
         let facts = preflight::inspect(sql, needs).await?;
         let mut problems = preflight::problems(&facts, needs);
+        problems.retain(|problem| !(was_ready && matches!(problem, Problem::Retention(_))));
         let fit = broker.inspector().fit(stream).await?;
         problems.extend(fit.problems.into_iter().map(Problem::Stream));
         if !problems.is_empty() {

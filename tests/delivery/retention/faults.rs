@@ -99,3 +99,17 @@ async fn nothing_is_deleted_that_is_not_stored_whatever_is_killed_and_all_is_in_
         assert_eq!(daemon.terminate().await, 0);
     }
 }
+
+/// At a start it is refused (WP0204); somebody reads that. Later it must not keep events from being delivered.
+#[tokio::test]
+async fn what_cleanup_lacks_from_some_time_on_keeps_no_event_from_being_delivered() {
+    let mut stage = super::stage_of_no_age().await;
+    let daemon = stage.settings.lead().await;
+    stage.commit("DROP INDEX outbox_xid_idx").await;
+    stage.postgres.restart().await.unwrap();
+    stage.client = connect(&stage.postgres.url()).await;
+    daemon.until_phase("leading").await;
+    stage.commit(EVENT).await;
+    wait::until("it is stored", async || stage.reader.last_sequence().await == 1).await;
+    assert_eq!(daemon.terminate().await, 0);
+}
