@@ -9,9 +9,8 @@ use std::{
 };
 
 use tokio::{task::JoinHandle, time::sleep};
-use tokio_postgres::Client;
 
-use super::{chance::Chance, world::try_connect};
+use super::{chance::Chance, stage::EVENT, world::try_connect};
 
 /// How long a writer waits for a server that is not there before it tries again.
 pub(crate) const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(50);
@@ -49,18 +48,15 @@ impl Load {
     pub(crate) fn start(url: &str, writers: u64, seed: u64) -> Self {
         Self::of(writers, |number, turn| {
             let (url, mut chance) = (url.to_owned(), Chance::new(seed.wrapping_add(number)));
-            async move {
-                while !turn.is_over() {
-                    if let Ok(client) = try_connect(&url).await {
-                        while !turn.is_over() && transaction(&client, &mut chance).await.is_ok() {
-                            turn.done();
-                            sleep(REST).await;
-                        }
-                    } else {
-                        sleep(BETWEEN_ATTEMPTS).await;
-                    }
-                }
-            }
+            async move { write(&url, &turn, || transaction(&mut chance)).await }
+        })
+    }
+
+    /// Starts this many connections that record one event after the other, each in a transaction of its own.
+    pub(crate) fn events(url: &str, writers: u64) -> Self {
+        Self::of(writers, |_, turn| {
+            let url = url.to_owned();
+            async move { write(&url, &turn, || EVENT.to_owned()).await }
         })
     }
 
@@ -85,14 +81,27 @@ impl Load {
     }
 }
 
+/// Executes one transaction after the other until told to stop, on one connection after the other.
+async fn write(url: &str, turn: &Turn, mut transaction: impl FnMut() -> String) {
+    while !turn.is_over() {
+        if let Ok(client) = try_connect(url).await {
+            while !turn.is_over() && client.batch_execute(&transaction()).await.is_ok() {
+                turn.done();
+                sleep(REST).await;
+            }
+        } else {
+            sleep(BETWEEN_ATTEMPTS).await;
+        }
+    }
+}
+
 /// Mostly one event or a few, sometimes a burst; one in ten never happened.
-async fn transaction(client: &Client, chance: &mut Chance) -> Result<(), tokio_postgres::Error> {
+fn transaction(chance: &mut Chance) -> String {
     let events = if chance.percent(10) { 20 + chance.below(200) } else { 1 + chance.below(5) };
     let end = if chance.percent(10) { "ROLLBACK" } else { "COMMIT" };
-    let insert = format!(
+    format!(
         "BEGIN; INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
          SELECT gen_random_uuid(), 'order', n::text, 'placed', jsonb_build_object('n', n)
          FROM generate_series(1, {events}) n; {end}"
-    );
-    client.batch_execute(&insert).await
+    )
 }

@@ -1,8 +1,7 @@
 //! Cleanup under faults: of the relay, of Postgres, of the broker.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use crate::{
@@ -19,8 +18,6 @@ use crate::{
 const FAULTS: u64 = 12;
 /// How many more events each lets through, at the most.
 const LIFE: u64 = 200;
-/// How long the application rests between events.
-const REST: Duration = Duration::from_millis(2);
 
 /// Notes each row that is deleted, in the transaction that deletes it.
 const NOTE: &str = "CREATE TABLE gone (id uuid);
@@ -48,20 +45,7 @@ async fn nothing_is_deleted_that_is_not_stored_whatever_is_killed_and_all_is_in_
         let mut stage = Stage::set(postgres, |settings| settings.with("RETENTION_DELETE_AFTER", "0s")).await;
         stage.commit(NOTE).await;
         let url = stage.postgres.url();
-        let load = Load::of(2, |_, turn| {
-            let url = url.clone();
-            async move {
-                while !turn.is_over() {
-                    if let Ok(client) = try_connect(&url).await {
-                        while !turn.is_over() && client.batch_execute(EVENT).await.is_ok() {
-                            turn.done();
-                            sleep(REST).await;
-                        }
-                    }
-                    sleep(REST).await;
-                }
-            }
-        });
+        let load = Load::events(&url, 2);
         let (mut chance, mut daemon) = (Chance::new(seed), Supervised::start(&stage.settings));
         for fault in 0..FAULTS {
             let enough = stage.reader.last_sequence().await + 1 + chance.below(LIFE);

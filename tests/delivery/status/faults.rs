@@ -1,9 +1,5 @@
 //! Status under faults: of the relay, of Postgres, of the broker.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-
 use super::{assert_honest, until_all_published};
 use crate::{
     chance::Chance,
@@ -20,28 +16,6 @@ use crate::{
 const FAULTS: u64 = 9;
 /// How many more events each lets through, at the most.
 const LIFE: u64 = 200;
-/// How long the application rests between events: what is held against the stream after each fault stays small.
-const REST: Duration = Duration::from_millis(3);
-
-/// Writers that record one event after the other, whatever happens to the server.
-fn load(url: &str) -> Load {
-    Load::of(2, |_, turn| {
-        let url = url.to_owned();
-        async move {
-            let sql = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type)
-                       VALUES (gen_random_uuid(), 'order', '1', 'placed')";
-            while !turn.is_over() {
-                if let Ok(client) = try_connect(&url).await {
-                    while !turn.is_over() && client.batch_execute(sql).await.is_ok() {
-                        turn.done();
-                        sleep(REST).await;
-                    }
-                }
-                sleep(REST).await;
-            }
-        }
-    })
-}
 
 #[tokio::test]
 async fn nothing_is_shown_published_that_is_not_stored_whatever_is_killed_and_all_is_in_the_end() {
@@ -56,7 +30,7 @@ async fn nothing_is_shown_published_that_is_not_stored_whatever_is_killed_and_al
         settings.set_up().await;
         let witness = Witness::begin(&connect(&postgres.url()).await, "status_faults").await;
         let reader = Reader::connect(&broker.url(), "OUTBOX").await;
-        let load = load(&postgres.url());
+        let load = Load::events(&postgres.url(), 2);
         let (mut chance, mut daemon) = (Chance::new(seed), Supervised::start(&settings));
         for fault in 0..FAULTS {
             let enough = reader.last_sequence().await + 1 + chance.below(LIFE);
