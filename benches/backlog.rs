@@ -1,6 +1,6 @@
-//! How fast a backlog drains: Postgres' own `pg_recvlogical`, which publishes nothing, against walpost with everything
-//! on, in turn, on copies of one slot and so on the same log; and beside them how fast the broker alone stores the same
-//! messages, because neither can be faster than its slower end.
+//! How fast a backlog drains: Postgres' own `pg_recvlogical`, which publishes nothing, against walpost without the
+//! delivery status and with everything on, in turn, on copies of one slot and so on the same log; and beside them how
+//! fast the broker alone stores the same messages, because neither can be faster than its slower end.
 //!
 //! `make bench`, or `cargo bench --bench backlog -- --events 500000 --rounds 3`. What is measured: wall time from the
 //! start of the process to the confirmation of the last event (walpost) or to the end of the log (`pg_recvlogical`),
@@ -47,6 +47,13 @@ struct Run {
     peak_kib: Option<u64>,
 }
 
+/// Whether the delivery status is kept in the database. It is not where a part of it is missing.
+#[derive(Clone, Copy)]
+enum Status {
+    Missing,
+    Kept,
+}
+
 struct Bench {
     postgres: PrivatePostgres,
     nats: PrivateNats,
@@ -82,15 +89,21 @@ async fn run(events: u32, rounds: u32) {
     ]);
     for per_transaction in ROWS_PER_TRANSACTION {
         let end = bench.load(per_transaction).await;
-        let (mut limit, mut walpost, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        let [mut limit, mut plain, mut walpost, mut alone] = [const { Vec::new() }; 4];
         for round in 1..=rounds {
             println!("{events} events, {per_transaction} a transaction, round {round} of {rounds}");
             limit.push(bench.pg_recvlogical(&end).await);
-            walpost.push(bench.walpost().await);
+            plain.push(bench.walpost(Status::Missing).await);
+            walpost.push(bench.walpost(Status::Kept).await);
             alone.push(bench.jetstream_alone().await);
         }
-        let [limit, walpost, alone] = [limit, walpost, alone].map(median);
-        for (program, run) in [("pg_recvlogical", limit), ("JetStream alone", alone), ("walpost", walpost)] {
+        let [limit, plain, walpost, alone] = [limit, plain, walpost, alone].map(median);
+        for (program, run) in [
+            ("pg_recvlogical", limit),
+            ("JetStream alone", alone),
+            ("walpost without delivery status", plain),
+            ("walpost", walpost),
+        ] {
             table.add_row(row(per_transaction, program, run, [limit, alone], events));
         }
     }
@@ -161,9 +174,13 @@ impl Bench {
         Run { seconds, cpu_seconds: last.0, peak_kib: Some(last.1) }
     }
 
-    async fn walpost(&mut self) -> Run {
+    async fn walpost(&mut self, status: Status) -> Run {
         self.new_stream().await;
         let slot = self.copy_slot().await;
+        match status {
+            Status::Missing => self.sql.batch_execute("DROP TABLE walpost_dead_letter CASCADE").await.unwrap(),
+            Status::Kept => assert!(self.program("setup", &slot).stdout(Stdio::null()).status().unwrap().success()),
+        }
         let begun = Instant::now();
         let mut child = self.program("run", &slot).spawn().unwrap();
         while self.stored().await < u64::from(self.events) {
