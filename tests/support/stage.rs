@@ -8,9 +8,10 @@ use walpost::sandbox::servers::{PrivateNats, PrivatePostgres};
 use super::{
     daemon::Settings,
     stream::Reader,
+    supervised::Supervised,
     wait,
     witness::{Seen, Witness, assert_same, log_of},
-    world::{connect, nats},
+    world::{connect, nats, try_connect},
 };
 
 /// One event.
@@ -55,6 +56,25 @@ impl Stage {
     /// Runs SQL.
     pub(crate) async fn commit(&self, sql: &str) {
         self.client.batch_execute(sql).await.unwrap();
+    }
+
+    /// Kills the relay, Postgres or the broker, by turns, and starts it again; Postgres lets us in when this returns.
+    pub(crate) async fn strike(&mut self, turn: u64, daemon: &mut Supervised) {
+        match turn % 3 {
+            0 => {
+                daemon.kill().await;
+                daemon.start_again();
+            }
+            1 => {
+                self.postgres.kill().await.unwrap();
+                self.postgres.restart().await.unwrap();
+            }
+            _ => {
+                self.broker.kill().await.unwrap();
+                self.broker.restart().await.unwrap();
+            }
+        }
+        wait::until("Postgres lets us in", async || try_connect(&self.postgres.url()).await.is_ok()).await;
     }
 
     /// What was committed so far. The server may have been restarted since the stage was set.

@@ -11,7 +11,7 @@ use crate::{
     stream::{Reader, Stored},
     supervised::Supervised,
     wait,
-    world::{connect, own_postgres_of, try_connect, versions},
+    world::{connect, own_postgres_of, versions},
 };
 
 /// How many faults.
@@ -54,21 +54,7 @@ async fn nothing_is_deleted_that_is_not_stored_whatever_is_killed_and_all_is_in_
                 stage.reader.last_sequence().await >= enough
             })
             .await;
-            match fault % 3 {
-                0 => {
-                    daemon.kill().await;
-                    daemon.start_again();
-                }
-                1 => {
-                    stage.postgres.kill().await.unwrap();
-                    stage.postgres.restart().await.unwrap();
-                }
-                _ => {
-                    stage.broker.kill().await.unwrap();
-                    stage.broker.restart().await.unwrap();
-                }
-            }
-            wait::until("Postgres lets us in", async || try_connect(&url).await.is_ok()).await;
+            stage.strike(fault, &mut daemon).await;
             assert_only_sent_rows_are_gone(&connect(&url).await, &stage.reader).await;
         }
         load.stop().await;

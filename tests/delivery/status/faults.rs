@@ -3,13 +3,11 @@
 use super::{assert_honest, until_all_published};
 use crate::{
     chance::Chance,
-    daemon::Settings,
     load::Load,
-    stream::Reader,
+    stage::Stage,
     supervised::Supervised,
     wait,
-    witness::{Witness, assert_same, log_of},
-    world::{connect, nats, own_postgres_of, try_connect, versions},
+    world::{connect, own_postgres_of, versions},
 };
 
 /// How many faults.
@@ -24,40 +22,22 @@ async fn nothing_is_shown_published_that_is_not_stored_whatever_is_killed_and_al
         println!("Postgres {}", binaries.version);
         // What is visible and not on disk is lost when the server is killed.
         let settings = [("synchronous_commit", "off"), ("wal_writer_delay", "1s"), ("max_wal_size", "4GB")];
-        let mut postgres = own_postgres_of(binaries, &settings).await;
-        let mut broker = nats().await;
-        let settings = Settings::new(&postgres.url(), &broker.url());
-        settings.set_up().await;
-        let witness = Witness::begin(&connect(&postgres.url()).await, "status_faults").await;
-        let reader = Reader::connect(&broker.url(), "OUTBOX").await;
-        let load = Load::events(&postgres.url(), 2);
-        let (mut chance, mut daemon) = (Chance::new(seed), Supervised::start(&settings));
+        let mut stage = Stage::set(own_postgres_of(binaries, &settings).await, |settings| settings).await;
+        let url = stage.postgres.url();
+        let load = Load::events(&url, 2);
+        let (mut chance, mut daemon) = (Chance::new(seed), Supervised::start(&stage.settings));
         for fault in 0..FAULTS {
-            let enough = reader.last_sequence().await + 1 + chance.below(LIFE);
+            let enough = stage.reader.last_sequence().await + 1 + chance.below(LIFE);
             wait::until("some are stored", async || {
                 daemon.look().await;
-                reader.last_sequence().await >= enough
+                stage.reader.last_sequence().await >= enough
             })
             .await;
-            match fault % 3 {
-                0 => {
-                    daemon.kill().await;
-                    daemon.start_again();
-                }
-                1 => {
-                    postgres.kill().await.unwrap();
-                    postgres.restart().await.unwrap();
-                }
-                _ => {
-                    broker.kill().await.unwrap();
-                    broker.restart().await.unwrap();
-                }
-            }
-            wait::until("Postgres lets us in", async || try_connect(&postgres.url()).await.is_ok()).await;
-            assert_honest(&connect(&postgres.url()).await, &reader).await;
+            stage.strike(fault, &mut daemon).await;
+            assert_honest(&connect(&url).await, &stage.reader).await;
         }
         load.stop().await;
-        let client = connect(&postgres.url()).await;
+        let client = connect(&url).await;
         let sql = "SELECT count(*) FROM walpost_event_status WHERE status IS DISTINCT FROM 'published'";
         wait::until("every event is published", async || {
             daemon.look().await;
@@ -65,26 +45,21 @@ async fn nothing_is_shown_published_that_is_not_stored_whatever_is_killed_and_al
             left == 0
         })
         .await;
-        assert_honest(&client, &reader).await;
-        let (seen, stored) = (witness.all(&client).await, reader.all().await);
-        assert_same(&seen, &stored, &log_of(&client, "walpost").await);
+        assert_honest(&client, &stage.reader).await;
+        stage.assert_all_arrived().await;
         assert_eq!(daemon.terminate().await, 0);
     }
 }
 
 #[tokio::test]
 async fn what_is_delivered_before_a_stop_in_good_order_is_shown_published_after_it() {
-    let postgres = own_postgres_of(versions().remove(0), &[]).await;
-    let broker = nats().await;
-    let settings = Settings::new(&postgres.url(), &broker.url());
-    settings.set_up().await;
-    let client = connect(&postgres.url()).await;
-    let daemon = settings.lead().await;
+    let stage = Stage::set(own_postgres_of(versions().remove(0), &[]).await, |settings| settings).await;
+    let daemon = stage.settings.lead().await;
     let sql = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type)
                SELECT gen_random_uuid(), 'order', n::text, 'placed' FROM generate_series(1, 1000) n";
-    client.batch_execute(sql).await.unwrap();
+    stage.commit(sql).await;
     assert_eq!(daemon.terminate().await, 0);
-    let daemon = settings.lead().await;
-    until_all_published(&client).await;
+    let daemon = stage.settings.lead().await;
+    until_all_published(&stage.client).await;
     assert_eq!(daemon.terminate().await, 0);
 }
