@@ -371,7 +371,7 @@ impl StreamError {
     /// What to do about a permission that is missing.
     pub const RIGHTS: &'static str = "give the NATS user the permission that NATS names: to publish to the events' subjects, \
                                       to $JS.API.STREAM.INFO.<stream> and $JS.API.STREAM.MSG.GET.<stream> (for setup also \
-                                      to $JS.API.STREAM.CREATE.<stream>), and to subscribe to _INBOX.>";
+                                      to $JS.API.STREAM.CREATE.<stream>), and to subscribe to <nats.inbox_prefix>.>";
 
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
@@ -387,7 +387,7 @@ impl StreamError {
             Self::Request(_) => Some(
                 "see whether the cluster has a leader and keeps up (`nats server report jetstream`), and whether the NATS \
                  user may publish to $JS.API.STREAM.INFO.<stream> and $JS.API.STREAM.MSG.GET.<stream> and subscribe to \
-                 _INBOX.>",
+                 <nats.inbox_prefix>.>",
             ),
             Self::Create(_) => Some(
                 "let the NATS user publish to $JS.API.STREAM.CREATE.<stream>, or create the stream with the settings that \
