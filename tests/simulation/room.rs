@@ -89,7 +89,7 @@ impl Room {
 
     /// Whether the next event may have the id of an earlier one. In a chain only if none of those that can be under way with
     /// it has: two leaders at once may lay out their chains differently over such an id, and if two events in a row have one
-    /// id, too, a message may fit into the other chain (schedule 384794 of another day). The contract asks for unique ids.
+    /// id, too, a message may fit into the other chain. The contract asks for unique ids.
     pub(crate) fn may_repeat_id(&self) -> bool {
         let lately = self.postgres.events.len().saturating_sub(2 * self.plan.max_in_flight);
         let mut numbered = (0_u64..).zip(&self.postgres.events).skip(lately);
