@@ -59,6 +59,11 @@ async fn told(daemon: &Daemon, name: &str) -> u64 {
     daemon.status().await.unwrap()["retention"][name].as_u64().unwrap()
 }
 
+/// Waits until it tells this: what a cleanup did is seen in the database before the cleanup ends and tells.
+async fn until_told(daemon: &Daemon, name: &str, expected: u64) {
+    wait::until(&format!("{name} is {expected}"), async || told(daemon, name).await == expected).await;
+}
+
 /// Waits until the database knows that all is delivered.
 async fn until_known(client: &Client) {
     let sql = "SELECT pending FROM walpost_lag WHERE slot = 'walpost'";
