@@ -5,7 +5,7 @@ CARGO ?= cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help tools tools-all tools-browser build demo demo-django test test-deploy test-django test-django-all test-examples simulate torture \
-        crash-points cuts fuzz check check-django bench bench-availability bench-django clean
+        crash-points cuts fuzz check check-django bench bench-growth bench-availability bench-django clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -80,11 +80,14 @@ check: ## check format, lints and documentation
 check-django: ## check format, lints and types of the Django package
 	$(PYTHON) tools/django_package.py check
 
-bench: tools ## drain a backlog of 500,000 events, beside pg_recvlogical on the same log
-	$(CARGO) bench --locked --bench backlog
+bench: tools ## measure what there is a goal for, in a quarter of an hour: backlog, latency, growth, memory, idle
+	$(CARGO) bench --locked --bench measure -- $(ARGS)
+
+bench-growth: tools ## measure how it grows, up to a backlog of 5,000,000 events
+	$(CARGO) bench --locked --bench measure -- growth --sizes 50000,500000,5000000 $(ARGS)
 
 bench-availability: tools ## how long events stand still when the leader changes or the broker is away
-	$(CARGO) bench --locked --bench availability
+	$(CARGO) bench --locked --bench measure -- takeover outage --outage-seconds 300 $(ARGS)
 
 bench-django: tools ## what recording an event costs, one by one and many at once
 	$(PYTHON) tools/django_package.py bench

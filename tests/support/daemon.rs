@@ -243,8 +243,13 @@ impl Daemon {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// The number of its process.
+    pub(crate) fn pid_number(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().unwrap().try_into().unwrap())
+        Pid::from_raw(self.pid_number().try_into().unwrap())
     }
 }
 

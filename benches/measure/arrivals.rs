@@ -2,10 +2,11 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
 /// A subscriber with a task of its own.
 pub(crate) struct Arrivals {
