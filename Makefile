@@ -5,7 +5,7 @@ CARGO ?= cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help tools tools-all tools-browser build demo demo-django test test-deploy test-django test-django-all test-examples simulate torture \
-        crash-points cuts fuzz check check-django bench bench-growth bench-availability bench-django clean
+        crash-points cuts fuzz check check-django bench bench-growth bench-report bench-profile bench-availability bench-django clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,7 @@ check: ## check format, lints and documentation
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps
+	$(PYTHON) tools/benchmarks/report.py check
 	$(MAKE) check-django
 
 check-django: ## check format, lints and types of the Django package
@@ -82,9 +83,21 @@ check-django: ## check format, lints and types of the Django package
 
 bench: tools ## measure what there is a goal for, in a quarter of an hour: backlog, latency, growth, memory, idle
 	$(CARGO) bench --locked --bench measure -- $(ARGS)
+	@$(PYTHON) tools/benchmarks/report.py goals target/bench/results.json
 
 bench-growth: tools ## measure how it grows, up to a backlog of 5,000,000 events
 	$(CARGO) bench --locked --bench measure -- growth --sizes 50000,500000,5000000 $(ARGS)
+
+bench-report: ## put what was measured last into docs/benchmarks and the first page: tables, pictures, goals
+	$(PYTHON) tools/benchmarks/report.py write target/bench/results.json
+
+# With frame pointers, in a folder of its own. perf follows all processes of the run; the relay's samples are picked out afterwards.
+PERF = "perf", "record", "--freq=999", "--call-graph=fp", "--output=target/profile/perf.data"
+bench-profile: tools ## record with perf where the relay's time goes while it drains a backlog
+	RUSTFLAGS="-C force-frame-pointers=yes" CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_TARGET_DIR=target/profile \
+	$(CARGO) bench --locked --bench measure --config 'target."cfg(unix)".runner = [$(PERF)]' -- \
+	backlog --rounds 1 --out target/profile/results.json $(ARGS)
+	perf report --input=target/profile/perf.data --comm=walpost --no-children --stdio --call-graph=none --percent-limit=0.5
 
 bench-availability: tools ## how long events stand still when the leader changes or the broker is away
 	$(CARGO) bench --locked --bench measure -- takeover outage --outage-seconds 300 $(ARGS)
