@@ -46,4 +46,5 @@ pub mod status;
 pub mod supervisor;
 pub mod survey;
 pub mod telemetry;
+pub mod webhooks;
 mod words;

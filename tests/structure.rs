@@ -101,6 +101,23 @@ fn data_flows_one_way() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Webhooks are a leaf: nothing of the relay knows of them, and they know nothing of Postgres, its log and its slot.
+#[test]
+fn webhooks_cannot_touch_the_slot() {
+    let (may_import, may_be_imported_by) =
+        (["config", "outbox", "publish", "telemetry", "webhooks"], ["cli", "config"]);
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        let (module, imports) = (module_of(&file), imports(&text));
+        if module == "webhooks" {
+            wrong.extend(imports.iter().filter(|import| !may_import.contains(&import.as_str())).cloned());
+        } else if imports.contains("webhooks") && !may_be_imported_by.contains(&module.as_str()) {
+            wrong.push(file.display().to_string());
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
 #[test]
 fn the_library_lists_its_stages_in_the_order_of_the_flow() {
     let (_, text) = sources().into_iter().find(|(file, _)| file == Path::new("lib.rs")).unwrap();

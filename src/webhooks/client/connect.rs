@@ -1,0 +1,156 @@
+//! From a name to a connection to an address that the guard admits.
+
+use std::{fmt, io, net::SocketAddr, path::Path, sync::Arc};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::pool::Connection;
+use crate::webhooks::{address::Guard, target::Target, verdict::Outcome};
+
+/// How many addresses of a name are tried.
+const MOST_ADDRESSES: usize = 8;
+
+/// What asks for the addresses of a name and a port.
+pub type Lookup = dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
+
+/// Who tells the addresses of names.
+#[derive(Clone)]
+pub struct Resolver(Arc<Lookup>);
+
+impl Resolver {
+    /// The operating system.
+    pub fn system() -> Self {
+        Self::by(|host, port| {
+            async move { Ok(tokio::net::lookup_host((host.as_str(), port)).await?.collect()) }.boxed()
+        })
+    }
+
+    /// Somebody else.
+    pub fn by(
+        lookup: impl Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(lookup))
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+/// Makes connections to one target.
+#[derive(Debug)]
+pub(super) struct Connector {
+    host: String,
+    port: u16,
+    literal: Option<SocketAddr>,
+    guard: Guard,
+    resolver: Resolver,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Connector {
+    pub(super) fn new(target: &Target, guard: Guard, resolver: Resolver, tls: Arc<ClientConfig>) -> Self {
+        Self {
+            host: target.name(),
+            port: target.port(),
+            literal: target.literal().map(|address| SocketAddr::new(address.to_canonical(), target.port())),
+            guard,
+            resolver,
+            tls: target.is_encrypted().then_some(tls),
+        }
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(&self) -> Result<Connection, Outcome> {
+        let addresses = self.admitted().await?;
+        let mut socket = None;
+        for address in addresses {
+            if let Ok(connected) = TcpStream::connect(address).await {
+                socket = Some(connected);
+                break;
+            }
+        }
+        let socket = socket.ok_or(Outcome::Unreachable)?;
+        // Small requests: waiting for more to send costs time and gains nothing.
+        socket.set_nodelay(true).map_err(|_| Outcome::Unreachable)?;
+        match &self.tls {
+            None => Connection::over(TokioIo::new(socket)).await,
+            Some(tls) => {
+                let name = ServerName::try_from(self.host.clone()).map_err(|_| Outcome::TlsFailed)?;
+                let encrypted = TlsConnector::from(Arc::clone(tls)).connect(name, socket).await;
+                Connection::over(TokioIo::new(encrypted.map_err(|_| Outcome::TlsFailed)?)).await
+            }
+        }
+    }
+
+    /// The addresses that may be connected to.
+    async fn admitted(&self) -> Result<Vec<SocketAddr>, Outcome> {
+        let all = match self.literal {
+            Some(address) => vec![address],
+            None => (self.resolver.0)(self.host.clone(), self.port).await.map_err(|_| Outcome::Unresolved)?,
+        };
+        if all.is_empty() {
+            return Err(Outcome::Unresolved);
+        }
+        let canonical = all.into_iter().map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
+        let admitted: Vec<_> =
+            canonical.filter(|address| self.guard.admits(address.ip())).take(MOST_ADDRESSES).collect();
+        if admitted.is_empty() { Err(Outcome::AddressRefused) } else { Ok(admitted) }
+    }
+}
+
+/// How connections are encrypted and what certificates are verified against: a PEM file, or the system's authorities. There
+/// is no way to verify nothing.
+pub fn tls_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsRootsError> {
+    let mut store = RootCertStore::empty();
+    match roots {
+        None => {
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        Some(path) => {
+            let unusable = |what: String| TlsRootsError::File { path: path.display().to_string(), what };
+            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+                store.add(certificate).map_err(|error| unusable(error.to_string()))?;
+            }
+        }
+    }
+    if store.is_empty() {
+        return Err(TlsRootsError::Empty);
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(TlsRootsError::Provider)?;
+    let mut config = builder.with_root_certificates(store).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// No certificates to verify receivers by.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsRootsError {
+    /// The file cannot be used.
+    #[error("the certificates in {path} cannot be used: {what}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        what: String,
+    },
+    /// There are none.
+    #[error("there is no certificate authority to verify receivers by")]
+    Empty,
+    /// The cryptography refuses.
+    #[error("TLS cannot be set up: {0}")]
+    Provider(rustls::Error),
+}

@@ -1,0 +1,265 @@
+//! What is read, what is open, and what may be sent now: the heart of webhooks, without sockets and without a clock.
+//!
+//! A ledger counts upwards through the stream. An event that is *taken* is open until it is *settled*; what is taken, not
+//! open, and in a version that the broker confirmed, is never sent again. Time comes in as milliseconds since 1970.
+//!
+//! Invariant: with [`Ordering::Aggregate`] an event starts only when no event of its lane before it is open in the last
+//! confirmed version. So a successor, which knows only that version, cannot send one again behind which another was sent.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Whether events wait for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ordering {
+    /// No: each goes when there is room.
+    #[default]
+    None,
+    /// Those of one aggregate go one after the other.
+    Aggregate,
+}
+
+/// What waits for each other: an aggregate. Two aggregates that fall on one lane wait for each other in vain, which delays
+/// and does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane(u64);
+
+impl Lane {
+    /// The lane of an aggregate.
+    pub fn of(aggregate_type: &str, aggregate_id: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (aggregate_type, aggregate_id).hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// A ledger as it is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Every event up to this sequence was taken.
+    pub read: u64,
+    /// The events up to there that are not settled, in the order of their sequences.
+    pub open: Vec<SavedEvent>,
+}
+
+/// An open event as it is written down: sequence, attempts that failed, and when it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedEvent(pub u64, pub u32, pub u64);
+
+/// The ledger of one endpoint.
+#[derive(Debug)]
+pub struct Ledger {
+    ordering: Ordering,
+    /// Every event up to this sequence was taken.
+    read: u64,
+    /// Events that are taken and not settled, or whose settling is not confirmed (in order only).
+    open: BTreeMap<u64, Open>,
+    /// The open events of each lane (in order only).
+    lanes: HashMap<Lane, BTreeSet<u64>>,
+    /// Events that may start when they are due: when, and which.
+    startable: BTreeSet<(u64, u64)>,
+    /// How many are on their way.
+    running: usize,
+    /// Rises with each change that is to be written down.
+    version: u64,
+    /// Events that were settled in a version that is not confirmed yet (in order only).
+    settling: BTreeSet<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    lane: Option<Lane>,
+    attempts: u32,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Until it is due, and until it is its lane's turn.
+    Waiting { due_ms: u64 },
+    /// On its way.
+    Running,
+    /// Settled, in a version that is not confirmed.
+    Settling,
+}
+
+impl Ledger {
+    /// The ledger that was written down. `lane_of` tells the lane of each open event; none if the event is gone.
+    pub fn restore(ordering: Ordering, saved: &Saved, mut lane_of: impl FnMut(u64) -> Option<Lane>) -> Self {
+        let mut ledger = Self {
+            ordering,
+            read: saved.read,
+            open: BTreeMap::new(),
+            lanes: HashMap::new(),
+            startable: BTreeSet::new(),
+            running: 0,
+            version: 0,
+            settling: BTreeSet::new(),
+        };
+        for SavedEvent(sequence, attempts, due_ms) in &saved.open {
+            let lane = lane_of(*sequence).filter(|_| ordering == Ordering::Aggregate);
+            ledger.enter(*sequence, Open { lane, attempts: *attempts, phase: Phase::Waiting { due_ms: *due_ms } });
+        }
+        ledger
+    }
+
+    /// What is to be written down, and its version.
+    pub fn to_save(&self) -> (u64, Saved) {
+        let open = self.open.iter().filter_map(|(sequence, open)| match open.phase {
+            Phase::Waiting { due_ms } => Some(SavedEvent(*sequence, open.attempts, due_ms)),
+            Phase::Running => Some(SavedEvent(*sequence, open.attempts, 0)),
+            Phase::Settling => None,
+        });
+        (self.version, Saved { read: self.read, open: open.collect() })
+    }
+
+    /// The broker has confirmed this version.
+    pub fn confirm(&mut self, version: u64) {
+        while let Some((settled_in, sequence)) = self.settling.first().copied().filter(|(first, _)| *first <= version) {
+            self.settling.remove(&(settled_in, sequence));
+            self.leave(sequence);
+        }
+    }
+
+    /// The version as it is now: it rises with each change that is to be written down.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Every event up to this sequence was taken.
+    pub fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// How many events are open; those included whose settling is not confirmed.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How many are on their way.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// The oldest open event.
+    pub fn oldest(&self) -> Option<u64> {
+        self.open.first_key_value().map(|(sequence, _)| *sequence)
+    }
+
+    /// How many could start now, up to `most`.
+    pub fn startable(&self, now_ms: u64, most: usize) -> usize {
+        self.startable.iter().take(most).take_while(|(due_ms, _)| *due_ms <= now_ms).count()
+    }
+
+    /// Takes the next event of the stream; false if it was taken before.
+    pub fn take(&mut self, sequence: u64, lane: Lane, now_ms: u64) -> bool {
+        if sequence <= self.read {
+            return false;
+        }
+        self.read = sequence;
+        self.version += 1;
+        let lane = Some(lane).filter(|_| self.ordering == Ordering::Aggregate);
+        self.enter(sequence, Open { lane, attempts: 0, phase: Phase::Waiting { due_ms: now_ms } });
+        true
+    }
+
+    /// Passes over what the stream holds for others up to this sequence.
+    pub fn pass(&mut self, sequence: u64) {
+        if sequence > self.read {
+            self.read = sequence;
+            self.version += 1;
+        }
+    }
+
+    /// The next event to send, which is on its way from now on, and how many attempts for it have failed.
+    pub fn start(&mut self, now_ms: u64) -> Option<(u64, u32)> {
+        let (due_ms, sequence) = self.startable.first().copied().filter(|(due_ms, _)| *due_ms <= now_ms)?;
+        self.startable.remove(&(due_ms, sequence));
+        let open = self.open.get_mut(&sequence)?;
+        open.phase = Phase::Running;
+        self.running += 1;
+        Some((sequence, open.attempts))
+    }
+
+    /// When the next event is due; none if nothing waits for a time alone.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.startable.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// An event that was on its way is delivered, or a dead letter of it is stored.
+    pub fn settle(&mut self, sequence: u64) {
+        let Some(open) = self.running_event(sequence) else { return };
+        let is_ordered = open.lane.is_some();
+        open.phase = Phase::Settling;
+        self.running -= 1;
+        self.version += 1;
+        if is_ordered {
+            self.settling.insert((self.version, sequence));
+        } else {
+            self.leave(sequence);
+        }
+    }
+
+    /// An attempt failed; the event is tried again when it is due.
+    pub fn fail(&mut self, sequence: u64, due_ms: u64) {
+        let Some(open) = self.running_event(sequence) else { return };
+        open.attempts = open.attempts.saturating_add(1);
+        self.version += 1;
+        self.wait_again(sequence, due_ms);
+    }
+
+    /// An attempt came to no end that counts: the event waits as if it had not been made.
+    pub fn put_back(&mut self, sequence: u64, due_ms: u64) {
+        if self.running_event(sequence).is_some() {
+            self.wait_again(sequence, due_ms);
+        }
+    }
+
+    fn running_event(&mut self, sequence: u64) -> Option<&mut Open> {
+        self.open.get_mut(&sequence).filter(|open| open.phase == Phase::Running)
+    }
+
+    fn wait_again(&mut self, sequence: u64, due_ms: u64) {
+        if let Some(open) = self.open.get_mut(&sequence) {
+            open.phase = Phase::Waiting { due_ms };
+            self.running -= 1;
+            // It was at the head of its lane, and nothing gets before it.
+            self.startable.insert((due_ms, sequence));
+        }
+    }
+
+    fn enter(&mut self, sequence: u64, open: Open) {
+        self.open.insert(sequence, open);
+        let is_head = open.lane.is_none_or(|lane| {
+            let lane = self.lanes.entry(lane).or_default();
+            lane.insert(sequence);
+            lane.first() == Some(&sequence)
+        });
+        if let (true, Phase::Waiting { due_ms }) = (is_head, open.phase) {
+            self.startable.insert((due_ms, sequence));
+        }
+    }
+
+    /// The event is done with; the next of its lane may start.
+    fn leave(&mut self, sequence: u64) {
+        let Some(lane) = self.open.remove(&sequence).and_then(|open| open.lane) else { return };
+        let Some(waiting) = self.lanes.get_mut(&lane) else { return };
+        waiting.remove(&sequence);
+        match waiting.first().copied() {
+            None => drop(self.lanes.remove(&lane)),
+            Some(next) => {
+                if let Some(Phase::Waiting { due_ms }) = self.open.get(&next).map(|open| open.phase) {
+                    self.startable.insert((due_ms, next));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger/tests.rs"]
+mod tests;

@@ -1,0 +1,37 @@
+//! Webhooks: the events of the stream to HTTP endpoints, signed, retried, and in order where that is asked for.
+//!
+//! ```text
+//! stream -> reader -> ledger (what is open, what is due) -> HTTP client -> endpoint
+//!                        |  ^                                   |
+//!                        v  '--------- delivered, failed <------'
+//!             record in JetStream, by compare-and-set
+//! ```
+//!
+//! A leaf beside the data path: it reads the stream that the relay writes, and nothing of the relay knows of it. Whatever
+//! matters is in JetStream; the design, and every moment to die at, is in `docs/adr/0017-webhooks-by-one-ledger-an-endpoint.md`.
+//!
+//! Invariant: what the ledger has read and does not hold open is delivered or a dead letter.
+
+mod address;
+mod body;
+mod client;
+mod endpoint;
+mod event;
+mod ledger;
+mod retry;
+mod signature;
+mod target;
+mod verdict;
+
+pub use self::{
+    address::{Cidr, CidrError, Guard, is_public},
+    body::{Body, BodyFormat},
+    client::{Delivery, HttpClient, Lookup, Patience, Resolver, TlsRootsError, tls_config},
+    endpoint::{Endpoint, EndpointName, ExtraHeader, Start, is_filter},
+    event::Event,
+    ledger::{Lane, Ledger, Ordering, Saved, SavedEvent},
+    retry::{Schedule, ScheduleError, retry_after},
+    signature::{SecretError, SigningSecret, signature_header},
+    target::{Target, TargetError},
+    verdict::{Outcome, OutcomeClass, Verdict, judge},
+};

@@ -1,0 +1,12 @@
+//! Webhooks: the client against receivers that behave badly, the guard against somebody else's judgement, and delivery from
+//! end to end, from an `INSERT` to a receiver.
+#![cfg(test)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client;
+mod oracle;
+mod receiver;
+
+use support::{certificates, wait};
