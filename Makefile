@@ -93,11 +93,12 @@ bench-report: ## put what was measured last into docs/benchmarks and the first p
 
 # With frame pointers, in a folder of its own. perf follows all processes of the run; the relay's samples are picked out afterwards.
 PERF = "perf", "record", "--freq=999", "--call-graph=fp", "--output=target/profile/perf.data"
-bench-profile: tools ## record with perf where the relay's time goes while it drains a backlog
+bench-profile: tools ## record with perf where the relay's time goes while it drains a backlog, and draw it
 	RUSTFLAGS="-C force-frame-pointers=yes" CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_TARGET_DIR=target/profile \
 	$(CARGO) bench --locked --bench measure --config 'target."cfg(unix)".runner = [$(PERF)]' -- \
 	backlog --rounds 1 --out target/profile/results.json $(ARGS)
 	perf report --input=target/profile/perf.data --comm=walpost --no-children --stdio --call-graph=none --percent-limit=0.5
+	$(PYTHON) tools/benchmarks/flame.py target/profile/perf.data walpost target/profile/profile.svg
 
 bench-availability: tools ## how long events stand still when the leader changes or the broker is away
 	$(CARGO) bench --locked --bench measure -- takeover outage --outage-seconds 300 $(ARGS)

@@ -94,12 +94,12 @@ async fn under_load(world: &World, daemon: &Daemon, per_second: Option<u32>, sec
     while committed.is_none_or(|committed| arrivals.len() < committed) {
         tokio::select! {
             biased;
+            (at, used, all) = &mut clock, if committed.is_none() => {
+                (window, cpu_seconds, committed) = (at, used, Some(usize::try_from(all).unwrap()));
+            }
             message = timeout(PATIENCE, messages.next()) => {
                 let message = message.expect("each event arrives").unwrap().unwrap();
                 arrivals.push((now_us(), message.message.payload));
-            }
-            (at, used, all) = &mut clock, if committed.is_none() => {
-                (window, cpu_seconds, committed) = (at, used, Some(usize::try_from(all).unwrap()));
             }
         }
     }

@@ -13,6 +13,8 @@ use crate::support::daemon::{Daemon, Settings};
 pub(crate) const STREAM: &str = "OUTBOX";
 /// How often the stream is asked how far it is: seldom enough that it costs nothing, often enough for times of seconds.
 const GLANCE: Duration = Duration::from_millis(5);
+/// How long the broker may take for what it does in a moment with a small stream, such as deleting it.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A Postgres that syncs to disk, a NATS server as it is by default, and walpost's configuration for them.
 pub(crate) struct World {
@@ -39,7 +41,8 @@ impl World {
         settings.set_up().await;
         let sql = postgres.connect().await.unwrap();
         sql.batch_execute(include_str!("workload.sql")).await.unwrap();
-        let jetstream = jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+        let mut jetstream = jetstream::new(async_nats::connect(nats.url()).await.unwrap());
+        jetstream.set_timeout(PATIENCE);
         Self { postgres, nats, binaries, settings, sql, jetstream, slots: Cell::new(0) }
     }
 

@@ -1,13 +1,17 @@
 //! A bare relay: reads and publishes with a message id and two headers, and promises nothing.
 //!
 //! No chain, no position, no metrics, no status; a crash loses its place. It is what a relay costs at the least with this
-//! client of NATS and this reader of the log, on one thread. It runs as a process of its own, this same program.
+//! client of NATS and this reader of the log, on one thread; like walpost it reads late and much when it is behind. It
+//! runs as a process of its own, this same program.
 
-use std::{collections::VecDeque, process::Stdio};
+use std::{collections::VecDeque, process::Stdio, time::Duration};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use tokio::{process::Command, time::Instant};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep_until},
+};
 use uuid::Uuid;
 use walpost::{
     lsn::Lsn,
@@ -23,6 +27,9 @@ use crate::{arguments::Arguments, usage::Run};
 pub(crate) const NAME: &str = "probe";
 /// How many messages may be under way.
 const WINDOW: u32 = 1024;
+/// With so many under way it is behind, and reads at most once in [`PACE`].
+const BEHIND: u64 = 48;
+const PACE: Duration = Duration::from_millis(1);
 
 impl Backlog<'_> {
     /// From the start of the process until the stream holds the last event.
@@ -53,6 +60,7 @@ pub(crate) async fn relay(arguments: &Arguments) {
     let mut window = Window::open(arguments.text("--nats", ""), WINDOW).await;
     // How many messages must be stored for a position to be confirmed.
     let mut marks = VecDeque::new();
+    let mut next_read = Instant::now();
     while window.stored < events {
         while window.has_room() {
             let Some(frame) = log.next_frame().unwrap() else { break };
@@ -63,13 +71,16 @@ pub(crate) async fn relay(arguments: &Arguments) {
             marks.pop_front();
         }
         log.report(Instant::now()).await.unwrap();
-        match (window.has_room(), window.published > window.stored) {
-            (true, true) => tokio::select! {
-                () = window.settle() => {}
-                read = log.fill() => read.unwrap(),
-            },
-            (true, false) => log.fill().await.unwrap(),
-            (false, _) => window.settle().await,
+        let (has_room, under_way) = (window.has_room(), window.published - window.stored);
+        let read = async {
+            if under_way >= BEHIND {
+                sleep_until(next_read).await;
+            }
+            log.fill().await.unwrap();
+        };
+        tokio::select! {
+            () = window.settle(), if under_way > 0 => {}
+            () = read, if has_room => next_read = Instant::now() + PACE,
         }
     }
 }
