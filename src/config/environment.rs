@@ -8,6 +8,7 @@ use super::{
     keys,
     origin::Origin,
     problem::{Problem, Reason},
+    secret::Secret,
     suggest::nearest,
     visible::visible,
 };
@@ -24,6 +25,9 @@ const NO_KEYS: &[&str] = &[CONFIG];
 /// Reads the variables. An empty one counts as not set, because that is what `${NAME:-}` in a compose file gives.
 pub(super) fn read(variables: &[(OsString, OsString)]) -> Layer {
     let mut layer = Layer::default();
+    let texts =
+        variables.iter().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), Secret::new(value.to_str()?))));
+    layer.variables.extend(texts);
     for (name, value) in variables {
         let name = name.to_string_lossy();
         if !name.starts_with(PREFIX) || NO_KEYS.contains(&&*name) || value.is_empty() || is_service_link(&name, value) {

@@ -10,6 +10,7 @@ use toml::{
 };
 
 use super::{
+    endpoints::{self, ENDPOINT},
     given::{Layer, unknown_key, unknown_section, wrong_type},
     key::{Key, Kind},
     keys,
@@ -81,7 +82,9 @@ impl Walk<'_> {
     fn entry(&mut self, name: &str, offset: usize, value: &Spanned<DeValue<'_>>) {
         let origin = self.origin(offset);
         let section = format!("{name}.");
-        if let Some(key) = keys::find(name) {
+        if name == ENDPOINT {
+            self.endpoints(origin, value);
+        } else if let Some(key) = keys::find(name) {
             if value.span().end < self.sound_end {
                 self.value(key, value.get_ref(), origin);
             }
@@ -99,6 +102,16 @@ impl Walk<'_> {
             self.layer.refuse(Problem::at(origin, unknown_section(name)));
         } else {
             self.layer.refuse(Problem::at(origin, unknown_key(name)));
+        }
+    }
+
+    /// Takes the tables of endpoints.
+    fn endpoints(&mut self, origin: Origin, value: &Spanned<DeValue<'_>>) {
+        if value.span().end < self.sound_end {
+            match endpoints::read(value, |offset| self.origin(offset)) {
+                Ok(endpoints) => self.layer.endpoints.extend(endpoints),
+                Err(reason) => self.layer.refuse(Problem::at(origin, reason.about(ENDPOINT))),
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    endpoints::GivenEndpoint,
     key::{Key, Kind},
     keys,
     origin::Origin,
@@ -31,6 +32,10 @@ pub(super) struct Layer {
     pub(super) problems: Vec<Problem>,
     /// The keys that were given, but not as they must be.
     pub(super) refused: BTreeSet<&'static str>,
+    /// The endpoints.
+    pub(super) endpoints: Vec<GivenEndpoint>,
+    /// All variables of the environment that are text, for fields that name one.
+    pub(super) variables: BTreeMap<String, Secret>,
     /// Whether a part of the source could not be read, so that nothing follows from the absence of a key.
     pub(super) is_torn: bool,
 }

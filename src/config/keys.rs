@@ -125,6 +125,14 @@ keys! {
     RETENTION_DELETE_AFTER = "retention.delete_after",
         Kind::Duration { min: Duration::ZERO, max: YEARS }, Preset::Unset("rows are kept");
 
+    /// How long an instance that says nothing keeps an endpoint from the other instances.
+    WEBHOOKS_LEASE = "webhooks.lease",
+        Kind::Duration { min: Duration::from_secs(1), max: DAY }, Preset::Value("10s");
+    /// Networks that endpoints may be in besides the public internet, separated by commas: `127.0.0.1/32, 10.1.0.0/16`.
+    WEBHOOKS_ALLOW_ADDRESSES = "webhooks.allow_addresses", Kind::Text, Preset::Unset("public addresses only");
+    /// A file of certificates (PEM) that the endpoints' are verified against.
+    WEBHOOKS_TLS_CA = "webhooks.tls_ca", Kind::Path, Preset::Unset("the system's certificates");
+
     /// Where the admin port listens.
     ADMIN_LISTEN = "admin.listen", Kind::Address, Preset::Value("127.0.0.1:9464");
 
@@ -182,6 +190,6 @@ mod tests {
 
     #[test]
     fn sections_stay_together() {
-        assert_eq!(sections(), ["postgres", "outbox", "nats", "delivery", "retention", "admin", "log"]);
+        assert_eq!(sections(), ["postgres", "outbox", "nats", "delivery", "retention", "webhooks", "admin", "log"]);
     }
 }

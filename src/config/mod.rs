@@ -13,6 +13,8 @@
 
 mod admin;
 mod delivery;
+mod endpoint_fields;
+mod endpoints;
 pub(crate) mod environment;
 mod file;
 mod flags;
@@ -37,12 +39,15 @@ mod text_file;
 mod units;
 mod userinfo;
 pub(crate) mod visible;
+mod webhooks;
+mod worker;
 
 use std::{ffi::OsString, path::PathBuf};
 
 pub use self::{
     admin::Admin,
     delivery::Delivery,
+    endpoint_fields::{ENDPOINT_FIELDS, EndpointField},
     flags::Override,
     key::{Key, Kind, Preset as KeyPreset},
     keys::{KEYS, sections},
@@ -55,6 +60,8 @@ pub use self::{
     problem::{Problem, Problems},
     retention::Retention,
     secret::{HIDDEN, Secret},
+    webhooks::Webhooks,
+    worker::WorkerConfig,
 };
 use self::{given::Layer, reader::Reader};
 use crate::outbox::Mapping;
@@ -72,6 +79,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// How long delivered rows are kept.
     pub retention: Retention,
+    /// Where events are sent to over HTTP.
+    pub webhooks: Webhooks,
     /// The admin port.
     pub admin: Admin,
     /// The log.
@@ -106,6 +115,7 @@ impl Config {
         let nats = Nats::read(reader);
         let delivery = Delivery::read(reader);
         let retention = Retention::read(reader);
+        let webhooks = Webhooks::read(reader, nats.as_ref());
         let admin = Admin::read(reader);
         let log = Log::read(reader);
         Some(Self {
@@ -114,6 +124,7 @@ impl Config {
             nats: nats?,
             delivery: delivery?,
             retention: retention?,
+            webhooks: webhooks?,
             admin: admin?,
             log: log?,
         })

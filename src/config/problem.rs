@@ -126,6 +126,11 @@ impl Reason {
         Self { text: text.into(), hint: None }
     }
 
+    /// The same reason, with what it is about before it.
+    pub(super) fn about(self, what: &str) -> Self {
+        Self { text: format!("{what}: {}", self.text), ..self }
+    }
+
     /// The same reason with a hint.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }

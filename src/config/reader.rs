@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    endpoints::GivenEndpoint,
     given::{Given, Layer, contradictions, merge, twins},
     key::{Key, Kind, Preset},
     origin::Origin,
@@ -26,6 +27,10 @@ pub(super) struct Reader {
     is_complete: bool,
     /// The files that secrets were read in, by the key of the secret.
     files: BTreeMap<&'static str, PathBuf>,
+    /// The endpoints as they were given.
+    endpoints: Vec<GivenEndpoint>,
+    /// The variables of the environment.
+    variables: BTreeMap<String, Secret>,
     /// What is wrong so far.
     problems: Vec<Problem>,
 }
@@ -35,13 +40,17 @@ impl Reader {
     pub(super) fn new(layers: impl IntoIterator<Item = Layer>) -> Self {
         let (mut given, mut problems) = (Vec::new(), Vec::new());
         let (mut refused, mut is_complete) = (BTreeSet::new(), true);
+        let (mut endpoints, mut variables) = (Vec::new(), BTreeMap::new());
         for layer in layers {
             given.extend(layer.given);
             problems.extend(layer.problems);
             refused.extend(layer.refused);
+            endpoints.extend(layer.endpoints);
+            variables.extend(layer.variables);
             is_complete &= !layer.is_torn;
         }
-        let mut reader = Self { given: merge(given), refused, is_complete, files: BTreeMap::new(), problems };
+        let mut reader =
+            Self { given: merge(given), refused, is_complete, files: BTreeMap::new(), endpoints, variables, problems };
         reader.problems.extend(contradictions(&reader.given));
         reader.resolve_paths();
         reader.open_secret_files();
@@ -51,6 +60,21 @@ impl Reader {
     /// What is left: the text of every key, and the problems.
     pub(super) fn finish(self) -> (BTreeMap<&'static str, Given>, Vec<Problem>) {
         (self.given, self.problems)
+    }
+
+    /// The endpoints as they were given; none are left.
+    pub(super) fn take_endpoints(&mut self) -> Vec<GivenEndpoint> {
+        std::mem::take(&mut self.endpoints)
+    }
+
+    /// A variable of the environment, for a field that names one.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(Secret::expose)
+    }
+
+    /// Notes a problem.
+    pub(super) fn refuse(&mut self, problem: Problem) {
+        self.problems.push(problem);
     }
 
     /// The value of a key that always has one.

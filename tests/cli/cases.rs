@@ -56,7 +56,7 @@ pub(super) const NAMES: &[(Text, &[&str])] = &[
         Below("[kafka]\nurl = \"a\"\n"),
         &[
             "walpost.toml:3: unknown section `kafka`",
-            "  hint: the sections are postgres, outbox, nats, delivery, retention, admin, log",
+            "  hint: the sections are postgres, outbox, nats, delivery, retention, webhooks, admin, log",
         ],
     ),
     (

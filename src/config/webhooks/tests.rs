@@ -1,0 +1,162 @@
+//! Endpoints as they are configured: everything that is wrong at once, and no secret in any of it.
+
+use std::{fs, path::Path};
+
+use super::*;
+use crate::config::{Config, Loaded, Problems, Sources};
+
+/// A good secret.
+const SECRET: &str = "whsec_Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ";
+
+/// The configuration in this text, which stands in a file of this folder.
+fn load_in(folder: &Path, text: &str) -> Result<Loaded, Problems> {
+    let file = folder.join("walpost.toml");
+    fs::write(&file, format!("[postgres]\nurl = \"postgres://a@b\"\n{text}")).unwrap();
+    let environment = vec![("HOOK_SECRET".into(), SECRET.into()), ("EMPTY".into(), "".into())];
+    Config::load(&Sources { file: Some(file), environment, overrides: Vec::new() })
+}
+
+fn load(text: &str) -> Result<Loaded, Problems> {
+    load_in(tempfile::tempdir().unwrap().path(), text)
+}
+
+fn endpoint(fields: &str) -> String {
+    format!(
+        "[[webhooks.endpoint]]\nname = \"a\"\nurl = \"https://example.com/hook\"\nsecrets = [\"{SECRET}\"]\n{fields}\n"
+    )
+}
+
+/// What is wrong, without the name of the file.
+fn problems(text: &str) -> Vec<String> {
+    let problems = load(text).err().map(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let after_file = |line: &String| line.split_once("walpost.toml:").map_or(line.clone(), |(_, rest)| rest.to_owned());
+    problems.unwrap_or_default().iter().map(after_file).collect()
+}
+
+#[test]
+fn name_url_and_secret_are_all_it_takes() {
+    let Loaded { config, .. } = load(&endpoint("")).unwrap();
+    let [endpoint] = &config.webhooks.endpoints[..] else { panic!("{:?}", config.webhooks.endpoints) };
+    assert_eq!((endpoint.name.as_str(), endpoint.target.to_string().as_str()), ("a", "https://example.com"));
+    assert_eq!((endpoint.subjects.as_slice(), endpoint.secrets.len()), (&["outbox.>".to_owned()][..], 1));
+    assert_eq!((endpoint.format, endpoint.ordering, endpoint.start), Default::default());
+    assert_eq!((endpoint.concurrency, endpoint.max_waiting, endpoint.is_enabled), (16, 1000, true));
+    assert_eq!((endpoint.timeout.as_secs(), endpoint.disable_after, endpoint.schedule.attempts()), (15, 5 * DAY, 8));
+    assert_eq!(config.webhooks.lease.as_secs(), 10);
+}
+
+#[test]
+fn every_field_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("next"), format!("{SECRET}\n")).unwrap();
+    let text = format!(
+        r#"[webhooks]
+        lease = "3s"
+        allow_addresses = "127.0.0.0/8, fd00::/8"
+        [[webhooks.endpoint]]
+        name = "b-2"
+        url = "http://127.1:8080/x"
+        plain_http = true
+        secrets = ["{SECRET}"]
+        secret_files = ["next"]
+        secret_variables = ["HOOK_SECRET"]
+        subjects = ["outbox.order.>", "outbox.*.paid"]
+        format = "cloudevents"
+        ordering = "aggregate"
+        headers = {{ Authorization = "Bearer canary" }}
+        concurrency = 4
+        timeout = "3s"
+        retries = ["100ms", "1h"]
+        max_waiting = 50
+        disable_after = "2d"
+        start = "all"
+        enabled = false
+        [[webhooks.endpoint]]
+        name = "c"
+        url = "https://example.com"
+        secret_variables = ["HOOK_SECRET"]
+        retries = []
+        "#
+    );
+    let Loaded { config, .. } = load_in(folder.path(), &text).unwrap();
+    let [b, c] = &config.webhooks.endpoints[..] else { panic!("{:?}", config.webhooks.endpoints) };
+    assert_eq!((b.target.to_string().as_str(), b.secrets.len(), b.subjects.len()), ("http://127.0.0.1:8080", 3, 2));
+    assert_eq!((b.format, b.ordering, b.start), (BodyFormat::CloudEvents, Ordering::Aggregate, Start::All));
+    assert_eq!((b.concurrency, b.max_waiting, b.is_enabled, b.headers.len()), (4, 50, false, 1));
+    assert_eq!((b.timeout.as_secs(), b.disable_after, b.schedule.attempts()), (3, 2 * DAY, 3));
+    assert_eq!((c.schedule.attempts(), config.webhooks.lease.as_secs()), (1, 3));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("canary") && !shown.contains("CANARY") && !shown.contains("Q0FOQVJZ"), "{shown}");
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let text = r#"[webhooks]
+lease = "0s"
+allow_addresses = "10.0.0.1/8"
+[[webhooks.endpoint]]
+nam = "x"
+url = "http://example.com/token-canary"
+secrets = ["canary"]
+secret_files = ["nowhere"]
+secret_variables = ["EMPTY", "UNSET"]
+subjects = ["a..b"]
+format = "xml"
+ordering = true
+headers = { Host = "canary" }
+concurrency = 0
+timeout = 15
+retries = ["soon"]
+[[webhooks.endpoint]]
+name = "b"
+url = "https://2130706433/"
+"#;
+    let lines = problems(text);
+    let expected = [
+        "4: must be at least 1s",
+        "5: webhooks.allow_addresses: `10.0.0.1/8`: there are bits behind the prefix of the network",
+        "6: webhooks.endpoint.name: required, but not given",
+        "7: unknown field `nam` of an endpoint",
+        "8: webhooks.endpoint.url: http is not encrypted",
+        "9: webhooks.endpoint.secrets: a signing secret begins with whsec_, or with whsk_ if it is an Ed25519 key",
+        "10: webhooks.endpoint.secret_files: the file cannot be read: no such file",
+        "11: webhooks.endpoint.secret_variables: a signing secret begins with whsec_, or with whsk_ if it is an Ed25519 key",
+        "11: webhooks.endpoint.secret_variables: the variable is not set, or is not text",
+        "12: webhooks.endpoint.subjects: `a..b` is not a filter of subjects",
+        "13: webhooks.endpoint.format: `xml` is not one of raw, envelope, cloudevents",
+        "14: webhooks.endpoint.ordering: expected text",
+        "15: webhooks.endpoint.headers: `Host`: walpost sets this header itself",
+        "16: webhooks.endpoint.concurrency: expected a whole number from 1 to 256",
+        "17: webhooks.endpoint.timeout: expected text",
+        "18: webhooks.endpoint.retries: `soon` is not a duration",
+        "19: webhooks.endpoint: no secret to sign with",
+        "21: webhooks.endpoint.url: 127.0.0.1 is no address of the public internet",
+    ];
+    for line in expected {
+        let is_told = |told: &String| told == line || told.replace(": webhooks.lease", "") == line;
+        assert!(lines.iter().any(is_told), "{line}\nis missing in\n{}", lines.join("\n"));
+    }
+    assert_eq!(lines.len(), expected.len(), "{}", lines.join("\n"));
+    assert!(!lines.concat().contains("canary"), "{lines:?}");
+}
+
+#[test]
+fn two_endpoints_have_two_names_and_tables_are_written_as_such() {
+    let two = endpoint("") + &endpoint("");
+    assert_eq!(problems(&two), ["8: webhooks.endpoint.name: `a` is the name of another endpoint"]);
+    for text in ["[webhooks]\nendpoint = 1\n", "[webhooks.endpoint]\nname = \"a\"\n", "[webhooks]\nendpoint = [1]\n"] {
+        let lines = problems(text);
+        assert!(matches!(&lines[..], [line] if line.ends_with("webhooks.endpoint: expected tables")), "{lines:?}");
+    }
+}
+
+#[test]
+fn the_role_of_webhooks_needs_no_login_to_postgres() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("walpost.toml");
+    fs::write(&file, endpoint("")).unwrap();
+    let sources = Sources { file: Some(file), ..Sources::default() };
+    assert!(Config::load(&sources).is_err());
+    let config = Config::load_worker(&sources).unwrap();
+    assert_eq!((config.webhooks.endpoints.len(), config.nats.stream.as_str()), (1, "OUTBOX"));
+}
