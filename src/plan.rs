@@ -13,6 +13,9 @@ use crate::{
     relay::{Limits, OnOrphans, Window},
 };
 
+/// How much whoever does not deliver has under way at once.
+const FEW_IN_FLIGHT: usize = 256;
+
 /// What it takes to deliver.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -54,14 +57,7 @@ impl Plan {
                 deletes_rows: retention.delete_after.is_some(),
             },
             template: Arc::new(template.clone()),
-            broker: BrokerOptions {
-                servers: nats.servers.clone(),
-                credentials: credentials(&nats.login),
-                tls: tls(&nats.tls),
-                inbox_prefix: nats.inbox_prefix.to_string(),
-                stream: nats.stream.to_string(),
-                max_in_flight: delivery.max_in_flight,
-            },
+            broker: BrokerOptions { max_in_flight: delivery.max_in_flight, ..broker(nats) },
             stream: StreamPlan {
                 name: nats.stream.to_string(),
                 subjects: vec![template.stream_subjects(), template.dead_letter_subjects()],
@@ -73,6 +69,18 @@ impl Plan {
             on_orphans: delivery.on_orphans,
             delete_after: retention.delete_after,
         }
+    }
+}
+
+/// The way to NATS, for somebody who has little under way at once.
+pub fn broker(nats: &config::Nats) -> BrokerOptions {
+    BrokerOptions {
+        servers: nats.servers.clone(),
+        credentials: credentials(&nats.login),
+        tls: tls(&nats.tls),
+        inbox_prefix: nats.inbox_prefix.to_string(),
+        stream: nats.stream.to_string(),
+        max_in_flight: FEW_IN_FLIGHT,
     }
 }
 

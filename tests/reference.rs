@@ -14,21 +14,23 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use walpost::{
-    config::{Config, KEYS, Key, KeyPreset, Kind, Sources},
+    config::{Config, ENDPOINT_FIELDS, EndpointField, KEYS, Key, KeyPreset, Kind, Sources},
     doctor::{Check, Side},
     plan::Plan,
     supervisor::Supervisor,
     telemetry::metrics::Metrics,
+    webhooks::{EndpointName, EndpointStats, WebhookMetrics},
 };
 
 /// What every page says about itself.
 const NOTICE: &str = "<!-- Rendered by tests/reference.rs. Change the program, not this page. -->\n";
 
 /// The commands in the order of the page, each with the file in `tests/cli/help/` that holds its help.
-const COMMANDS: [(&str, &str); 16] = [
+const COMMANDS: [(&str, &str); 25] = [
     ("walpost", "walpost"),
     ("walpost run", "run"),
     ("walpost setup", "setup"),
@@ -39,6 +41,15 @@ const COMMANDS: [(&str, &str); 16] = [
     ("walpost dlq discard", "dlq-discard"),
     ("walpost doctor", "doctor"),
     ("walpost status", "status"),
+    ("walpost webhooks", "webhooks"),
+    ("walpost webhooks run", "webhooks-run"),
+    ("walpost webhooks setup", "webhooks-setup"),
+    ("walpost webhooks list", "webhooks-list"),
+    ("walpost webhooks show", "webhooks-show"),
+    ("walpost webhooks test", "webhooks-test"),
+    ("walpost webhooks enable", "webhooks-enable"),
+    ("walpost webhooks disable", "webhooks-disable"),
+    ("walpost webhooks attempts", "webhooks-attempts"),
     ("walpost sandbox", "sandbox"),
     ("walpost config", "config"),
     ("walpost config show", "config-show"),
@@ -72,6 +83,10 @@ fn the_page_of_the_configuration_is_that_of_the_program() {
             write!(page, "\n## [{section}]\n\n| key | what it is | values | default |\n|---|---|---|---|\n").unwrap();
         }
         writeln!(page, "{}", row(key)).unwrap();
+    }
+    write!(page, "\n## [[webhooks.endpoint]]\n\n{ENDPOINT_INTRODUCTION}").unwrap();
+    for EndpointField { name, doc, values, preset } in ENDPOINT_FIELDS {
+        writeln!(page, "| `{name}` | {doc} | {values} | {preset} |").unwrap();
     }
     compare("config.md", &page);
 }
@@ -108,6 +123,13 @@ fn the_page_of_the_metrics_is_that_of_the_program() {
         let labels: Vec<String> =
             labels.into_iter().map(|(label, values)| format!("`{label}`: {}", values.join(", "))).collect();
         writeln!(page, "| `{name}{suffix}` | {kind} | {unit} | {} | {help} |", labels.join("; ")).unwrap();
+    }
+    let endpoint = Arc::new(EndpointStats::new(EndpointName::parse("endpoint").unwrap()));
+    write!(page, "\n## walpost webhooks run\n\n{WEBHOOKS_INTRODUCTION}").unwrap();
+    for Family { name, help, unit, kind, labels } in families(&WebhookMetrics::new(vec![endpoint]).render().unwrap()) {
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let outcomes = labels.get("outcome").map(|all| format!("; `outcome`: {}", all.join(", "))).unwrap_or_default();
+        writeln!(page, "| `{name}{suffix}` | {kind} | {unit} | `endpoint`{outcomes} | {help} |").unwrap();
     }
     compare("metrics.md", &page);
 }
@@ -206,6 +228,21 @@ const METRICS_INTRODUCTION: &str = "\
 `GET /metrics` on the admin port (`admin.listen`, default `127.0.0.1:9464`), in the OpenMetrics text format. Counters begin
 at 0 with each process. Labels come from closed sets: no subject, key or id ever becomes one. What is not known (yet) has
 no sample. Alerts and a dashboard are in [`deploy/`](../../deploy/README.md).
+
+| metric | type | unit | labels | what it is |
+|---|---|---|---|---|
+";
+
+const ENDPOINT_INTRODUCTION: &str = "\
+One table for each endpoint that events are [sent to over HTTP](../guides/webhooks.md). They stand in the file only. Paths are taken
+from the file's own folder.
+
+| field | what it is | values | default |
+|---|---|---|---|
+";
+
+const WEBHOOKS_INTRODUCTION: &str = "\
+On the admin port of the role of webhooks. `endpoint` is the name of an endpoint of the configuration.
 
 | metric | type | unit | labels | what it is |
 |---|---|---|---|---|

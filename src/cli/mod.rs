@@ -18,6 +18,7 @@ mod runtime;
 mod sandbox;
 mod setup;
 mod status;
+mod webhooks;
 
 use std::ffi::OsString;
 
@@ -37,9 +38,12 @@ pub use self::{
     sandbox::SandboxArgs,
     setup::SetupArgs,
     status::StatusArgs,
+    webhooks::{
+        AttemptsArgs, EndpointArgs, WebhooksArgs, WebhooksCommand, WebhooksListArgs, WebhooksRunArgs, WebhooksShowArgs,
+    },
 };
 use crate::{
-    config::{Config, Loaded, Problems},
+    config::{Config, Loaded, Log, Problems},
     telemetry::log::{self, LogGuard},
 };
 
@@ -69,6 +73,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show who leads, how far delivery is, and what it waits for.
     Status(StatusArgs),
+    /// Send the events of the stream to HTTP endpoints.
+    Webhooks(WebhooksArgs),
     /// Try walpost with a Postgres and a NATS of its own.
     Sandbox(SandboxArgs),
     /// Show or check the configuration.
@@ -101,25 +107,31 @@ pub fn main(
 
 /// Does what the command says.
 fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Console) -> Result<Exit, Failure> {
-    let load = || -> Result<Loaded, Problems> { Config::load(&cli.global.sources(environment)) };
+    let sources = cli.global.sources(environment);
+    let load = || -> Result<Loaded, Problems> { Config::load(&sources) };
     match &cli.command {
         Command::Run(args) => {
             let loaded = load()?;
-            let _log = start_log(&loaded.config, console)?;
+            let _log = start_log(&loaded.config.log, console)?;
             run::run(args, &loaded.config, console)
         }
         Command::Setup(args) => {
             let loaded = load()?;
-            let _log = start_log(&loaded.config, console)?;
+            let _log = start_log(&loaded.config.log, console)?;
             setup::run(args, &loaded.config, console)
         }
         Command::Dlq(args) => {
             let loaded = load()?;
-            let _log = start_log(&loaded.config, console)?;
+            let _log = start_log(&loaded.config.log, console)?;
             dlq::run(args, &loaded.config, console)
         }
         Command::Doctor(args) => doctor::run(args, &load()?.config, console),
         Command::Status(args) => status::run(args, &load()?.config, console),
+        Command::Webhooks(args) => {
+            let config = Config::load_worker(&sources)?;
+            let _log = start_log(&config.log, console)?;
+            webhooks::run(args, &config, console)
+        }
         Command::Sandbox(args) => sandbox::run(args, console),
         Command::Completions(args) => completions::run(args, console),
         Command::Man(args) => man::run(args, console),
@@ -129,8 +141,8 @@ fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Con
 }
 
 /// Starts the log, whose form standard error has from then on.
-fn start_log(config: &Config, console: &mut Console) -> Result<LogGuard, Failure> {
-    let log = log::install(&config.log, console.log_terminal())?;
+fn start_log(config: &Log, console: &mut Console) -> Result<LogGuard, Failure> {
+    let log = log::install(config, console.log_terminal())?;
     if log.is_json() {
         console.err().leave_to_machines();
     }

@@ -237,6 +237,12 @@ impl Broker {
     }
 }
 
+/// A connection that comes back by itself, for those who write nothing that could come too late.
+pub async fn lasting_client(options: &BrokerOptions, name: &str) -> Result<Client, BrokerError> {
+    let connect = way_in(options).await?.name(name).max_reconnects(None).request_timeout(Some(CONNECT_TIMEOUT));
+    Box::pin(connect.connect(&options.servers[..])).await.map_err(BrokerError::Connect)
+}
+
 /// How a connection is made that is made once.
 pub(super) async fn way_in(options: &BrokerOptions) -> Result<ConnectOptions, BrokerError> {
     let connect = log_in(tls(ConnectOptions::new(), &options.tls), &options.credentials).await?;

@@ -15,7 +15,9 @@ mod server;
 mod sharing;
 mod stream;
 
-pub use broker::{Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles};
+pub use broker::{
+    Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles, lasting_client,
+};
 pub use compose::{CameTo, Composed, Composer, EventName, Halt};
 pub use dead_letter::{MAX_DEAD_LETTER_BYTES, event_id};
 pub use letter::Letter;

@@ -212,6 +212,19 @@ impl Ledger {
         self.wait_again(sequence, due_ms);
     }
 
+    /// What waits for a time waits no longer.
+    pub fn hurry(&mut self, now_ms: u64) {
+        let late: Vec<_> = self.startable.iter().copied().filter(|(due_ms, _)| *due_ms > now_ms).collect();
+        for (due_ms, sequence) in late {
+            if let Some(open) = self.open.get_mut(&sequence) {
+                open.phase = Phase::Waiting { due_ms: now_ms };
+                self.startable.remove(&(due_ms, sequence));
+                self.startable.insert((now_ms, sequence));
+                self.version += 1;
+            }
+        }
+    }
+
     /// An attempt came to no end that counts: the event waits as if it had not been made.
     pub fn put_back(&mut self, sequence: u64, due_ms: u64) {
         if self.running_event(sequence).is_some() {

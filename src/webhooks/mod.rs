@@ -15,23 +15,40 @@
 mod address;
 mod body;
 mod client;
+mod compose;
 mod endpoint;
 mod event;
 mod ledger;
+mod metrics;
+mod port;
+mod reader;
 mod retry;
+mod service;
 mod signature;
+mod stats;
+mod store;
 mod target;
 mod verdict;
+mod worker;
 
 pub use self::{
     address::{Cidr, CidrError, Guard, is_public},
     body::{Body, BodyFormat},
     client::{Delivery, HttpClient, Lookup, Patience, Resolver, TlsRootsError, tls_config},
+    compose::compose,
     endpoint::{Endpoint, EndpointName, ExtraHeader, Start, is_filter},
     event::Event,
     ledger::{Lane, Ledger, Ordering, Saved, SavedEvent},
+    metrics::Metrics as WebhookMetrics,
+    port::Port,
     retry::{Schedule, ScheduleError, retry_after},
+    service::Service,
     signature::{SecretError, SigningSecret, signature_header},
+    stats::{EndpointSeen, EndpointStats},
+    store::{
+        DeadLetter, Disabled, DisabledBy, LoggedAttempt, Record, SaveError, SetupError, Store, StoreError, Wish,
+        Written,
+    },
     target::{Target, TargetError},
     verdict::{Outcome, OutcomeClass, Verdict, judge},
 };

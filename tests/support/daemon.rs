@@ -51,6 +51,12 @@ impl Settings {
         self
     }
 
+    /// Without a variable.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.remove(&format!("WALPOST_{name}"));
+        self
+    }
+
     /// With a limit of the operating system's: arguments of `ulimit`.
     pub(crate) fn limited(mut self, limit: &'static str) -> Self {
         self.1 = Some(limit);

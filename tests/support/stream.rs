@@ -70,6 +70,11 @@ impl Reader {
         Box::pin(self.jetstream.update_stream(config)).await.is_ok()
     }
 
+    /// Removes all messages.
+    pub(crate) async fn purge(&self) {
+        self.stream().await.purge().await.unwrap();
+    }
+
     /// Publishes something that is not walpost's; whether the stream is known to hold it.
     pub(crate) async fn intrude(&self) -> bool {
         match self.jetstream.publish("outbox.intruder", "".into()).await {

@@ -6,7 +6,11 @@
 mod support;
 
 mod client;
+mod delivers;
+mod fails;
+mod hooks;
 mod oracle;
+mod place;
 mod receiver;
 
 use support::{certificates, wait};

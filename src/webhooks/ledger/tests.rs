@@ -264,6 +264,15 @@ fn without_order_nothing_waits_for_anything() {
 }
 
 #[test]
+fn what_waits_can_be_hurried() {
+    let saved = Saved { read: 2, open: vec![SavedEvent(1, 3, 9_000), SavedEvent(2, 0, 10)] };
+    let mut ledger = Ledger::restore(Ordering::None, &saved, |_| None);
+    assert_eq!((ledger.start(20), ledger.start(20)), (Some((2, 0)), None));
+    ledger.hurry(20);
+    assert_eq!((ledger.start(20), ledger.version()), (Some((1, 3)), 1));
+}
+
+#[test]
 fn what_was_written_down_comes_back() {
     let saved = Saved { read: 12, open: vec![SavedEvent(3, 2, 70), SavedEvent(9, 0, 0)] };
     for ordering in [Ordering::None, Ordering::Aggregate] {

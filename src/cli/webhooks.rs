@@ -1,0 +1,142 @@
+//! `walpost webhooks`: sends the events of the stream to HTTP endpoints.
+
+mod decide;
+mod list;
+mod run;
+mod test;
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+
+use super::{Exit, Failure, OutputFormat, console::Console};
+use crate::{
+    config::WorkerConfig,
+    plan,
+    publish::{BrokerError, lasting_client},
+    supervisor,
+    webhooks::{Endpoint, SetupError, Store, StoreError},
+};
+
+/// The arguments of `walpost webhooks`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct WebhooksArgs {
+    /// The command.
+    #[command(subcommand)]
+    pub command: WebhooksCommand,
+}
+
+/// What to do with webhooks.
+#[derive(Debug, Subcommand)]
+pub enum WebhooksCommand {
+    /// Send events to the endpoints until the process is told to stop.
+    Run(WebhooksRunArgs),
+    /// Create the streams in NATS that webhooks are kept in.
+    Setup,
+    /// List the endpoints and how far each is.
+    List(WebhooksListArgs),
+    /// Show one endpoint, and the events that wait for it.
+    Show(WebhooksShowArgs),
+    /// Send a sample event to an endpoint, once, and say what came of it.
+    Test(EndpointArgs),
+    /// Let a disabled endpoint have its events, those that waited first.
+    Enable(EndpointArgs),
+    /// Send nothing to an endpoint; its events wait in the stream.
+    Disable(EndpointArgs),
+    /// Show the attempts to deliver one event, of the last seven days.
+    Attempts(AttemptsArgs),
+}
+
+/// The arguments of `walpost webhooks run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Any number of instances may run. They share the endpoints: each is served by one of them at a time,
+and by another one when that ends. They read the stream in NATS, and need no login to Postgres.")]
+pub struct WebhooksRunArgs {
+    /// First do what `walpost webhooks setup` does.
+    #[arg(long)]
+    pub setup: bool,
+}
+
+/// The arguments of `walpost webhooks list`.
+#[derive(Debug, Args)]
+pub struct WebhooksListArgs {
+    /// Print in this form: human or json.
+    #[arg(long, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
+    pub format: OutputFormat,
+}
+
+/// The arguments of `walpost webhooks show`.
+#[derive(Debug, Args)]
+pub struct WebhooksShowArgs {
+    /// The endpoint's name.
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+    /// Print in this form: human or json.
+    #[arg(long, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
+    pub format: OutputFormat,
+}
+
+/// The arguments of commands for one endpoint.
+#[derive(Debug, Args)]
+pub struct EndpointArgs {
+    /// The endpoint's name.
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+}
+
+/// The arguments of `walpost webhooks attempts`.
+#[derive(Debug, Args)]
+pub struct AttemptsArgs {
+    /// The event's id.
+    #[arg(value_name = "EVENT")]
+    pub event: String,
+    /// Print in this form: human or json.
+    #[arg(long, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
+    pub format: OutputFormat,
+}
+
+/// Does what the arguments say.
+pub(super) fn run(args: &WebhooksArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
+    match &args.command {
+        WebhooksCommand::Run(args) => run::run(args, config, console),
+        WebhooksCommand::Setup => run::set_up(config, console),
+        WebhooksCommand::List(args) => list::list(args, config, console),
+        WebhooksCommand::Show(args) => list::show(args, config, console),
+        WebhooksCommand::Test(args) => test::test(args, config, console),
+        WebhooksCommand::Enable(args) => decide::wish(args, true, config, console),
+        WebhooksCommand::Disable(args) => decide::wish(args, false, config, console),
+        WebhooksCommand::Attempts(args) => list::attempts(args, config, console),
+    }
+}
+
+/// The way to what is kept in JetStream.
+async fn store(config: &WorkerConfig) -> Result<Store, Failure> {
+    let client = lasting_client(&plan::broker(&config.nats), "walpost webhooks").await.map_err(unreachable)?;
+    Ok(Store::new(client, config.nats.stream.as_str()))
+}
+
+/// The endpoint of this name.
+fn find<'a>(config: &'a WorkerConfig, name: &str) -> Result<&'a Arc<Endpoint>, Failure> {
+    config.webhooks.endpoints.iter().find(|endpoint| endpoint.name.as_str() == name).ok_or_else(|| {
+        let names: Vec<_> = config.webhooks.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+        let known = if names.is_empty() { "none is configured".to_owned() } else { names.join(", ") };
+        Failure::new("there is no endpoint of that name").with_hint(Some(format!("the endpoints are: {known}")))
+    })
+}
+
+fn unreachable(error: BrokerError) -> Failure {
+    let (code, hint) = (supervisor::of_broker(&error).0, error.hint());
+    Failure::new(error).with_code(code).with_hint(hint)
+}
+
+fn unset(error: SetupError) -> Failure {
+    let hint = error.hint();
+    Failure::new(error).with_hint(Some(hint))
+}
+
+fn refused(error: StoreError) -> Failure {
+    let hint = "check that the NATS server runs and that `walpost webhooks setup` was run";
+    Failure::new(error).with_hint(Some(hint))
+}

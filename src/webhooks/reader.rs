@@ -1,0 +1,131 @@
+//! Reading the stream: events behind a sequence, in order, without a gap.
+//!
+//! The consumer that they come through is made for the occasion and acknowledges nothing: what was read is in the ledger.
+//! Anything odd, and it is made anew behind the last event that was handed on. Invariant: no event between two that are
+//! handed on was passed over, as long as the stream holds it.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
+    stream::Stream,
+};
+use futures_util::StreamExt;
+use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+
+use super::{event::Event, store::Store};
+
+/// How many events are asked for at once.
+const BATCH: usize = 64;
+/// How large they may be together: a few of the largest that a server takes by default.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// How long the server waits for the first of them.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the server keeps a consumer that nobody asks.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// How long to wait after something odd.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How many events wait to be taken.
+const QUEUE: usize = 32;
+
+/// A task that reads. It ends when this is dropped.
+pub(super) struct EventReader {
+    events: mpsc::Receiver<Event>,
+    task: JoinHandle<()>,
+}
+
+impl EventReader {
+    /// Reads what stands behind this sequence and has one of these subjects.
+    pub(super) fn start(store: Store, subjects: Vec<String>, after: u64) -> Self {
+        let (sender, events) = mpsc::channel(QUEUE);
+        let reading = Reading { store, subjects, read: after, events: sender, is_cautious: false };
+        Self { events, task: tokio::spawn(reading.go_on()) }
+    }
+
+    /// The next event. Safe to cancel.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+impl Drop for EventReader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Reading {
+    store: Store,
+    subjects: Vec<String>,
+    /// The last event that was handed on.
+    read: u64,
+    events: mpsc::Sender<Event>,
+    /// Whether the last batch failed, perhaps because a message is larger than a batch may be.
+    is_cautious: bool,
+}
+
+impl Reading {
+    async fn go_on(mut self) {
+        while !self.events.is_closed() {
+            if let Err(error) = self.through_one_consumer().await {
+                tracing::debug!(%error, read = self.read, "reading begins anew");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Reads until something is odd.
+    async fn through_one_consumer(&mut self) -> Result<(), async_nats::Error> {
+        let stream = self.store.outbox_stream().await?;
+        let consumer = self.consumer(&stream).await?;
+        let mut seen = 0;
+        loop {
+            let mut of_batch = 0;
+            let batch = consumer.batch().expires(PATIENCE);
+            let batch =
+                if self.is_cautious { batch.max_messages(1) } else { batch.max_messages(BATCH).max_bytes(BATCH_BYTES) };
+            let mut messages = batch.messages().await?;
+            while let Some(message) = messages.next().await {
+                let message = message.inspect_err(|_| self.is_cautious = true)?;
+                let info = message.info()?;
+                let (sequence, number) = (info.stream_sequence, info.consumer_sequence);
+                if number != seen + 1 {
+                    return Err("a message is missing".into());
+                }
+                let (subject, headers) = (message.subject.to_string(), message.headers.clone());
+                let event = Event::read(sequence, &subject, headers.as_ref(), message.payload.clone());
+                (seen, of_batch) = (number, of_batch + 1);
+                if self.events.send(event).await.is_err() {
+                    return Ok(());
+                }
+                self.read = sequence;
+            }
+            if of_batch == 0 {
+                // Nothing came, or what came was lost on the way.
+                let info = consumer.get_info().await?;
+                if info.delivered.consumer_sequence != seen {
+                    return Err("messages are missing".into());
+                }
+            }
+            self.is_cautious &= of_batch == 0;
+        }
+    }
+
+    async fn consumer(&self, stream: &Stream<()>) -> Result<Consumer<pull::Config>, async_nats::Error> {
+        let mut config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.read + 1 },
+            ack_policy: AckPolicy::None,
+            inactive_threshold: FORGOTTEN_AFTER,
+            memory_storage: true,
+            num_replicas: 1,
+            description: Some("walpost webhooks".to_owned()),
+            ..pull::Config::default()
+        };
+        // Servers before 2.10 know one filter only.
+        match &self.subjects[..] {
+            [one] => config.filter_subject.clone_from(one),
+            several => config.filter_subjects = several.to_vec(),
+        }
+        Ok(stream.create_consumer(config).await?)
+    }
+}

@@ -1,0 +1,286 @@
+//! What is kept in JetStream: the record of each endpoint, what people wish, dead letters, and the log of attempts.
+//!
+//! The record is written by compare-and-set: a write names the one before it, and is refused if there was another. A write
+//! whose answer is missing is looked up, not repeated. Reading goes to the streams' leaders, never to a replica.
+
+mod log;
+mod record;
+mod setup;
+
+use std::{fmt::Display, time::Duration};
+
+use async_nats::{
+    Client, HeaderMap,
+    header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
+    jetstream::{
+        self, Context,
+        stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream},
+    },
+};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+pub use self::{
+    log::LoggedAttempt,
+    record::{Disabled, DisabledBy, Record, Wish},
+    setup::SetupError,
+};
+use super::{endpoint::EndpointName, event::Event};
+use crate::outbox::escape_token;
+
+/// What subjects of records, wishes and dead letters begin with.
+const STATE_PREFIX: &str = "walpost_webhooks";
+/// What subjects of the log begin with.
+const LOG_PREFIX: &str = "walpost_webhook_log";
+/// How long an answer may take. Several of them fit into a lease.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+/// JetStream's error for a message that is not there.
+const NO_MESSAGE: u64 = 10037;
+
+/// The streams of one outbox stream's webhooks.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    jetstream: Context,
+    /// The name of the outbox stream.
+    outbox: String,
+}
+
+/// A record and the sequence that it is written at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written<T> {
+    /// What the next write must name.
+    pub revision: u64,
+    /// What is written.
+    pub value: T,
+}
+
+/// Why a record was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// Somebody else wrote.
+    #[error("another instance has taken the endpoint over")]
+    Overtaken,
+    /// It is not known whether it was.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// JetStream did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what}: {why}")]
+pub struct StoreError {
+    what: &'static str,
+    why: String,
+}
+
+impl StoreError {
+    pub(super) fn new(what: &'static str, why: impl Display) -> Self {
+        Self { what, why: why.to_string() }
+    }
+}
+
+impl Store {
+    /// What belongs to this outbox stream.
+    pub fn new(client: Client, outbox: &str) -> Self {
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(ANSWER_PATIENCE);
+        Self { client, jetstream, outbox: outbox.to_owned() }
+    }
+
+    /// The stream of records, wishes and dead letters.
+    pub fn state_stream(&self) -> String {
+        format!("{}_WEBHOOKS", self.outbox)
+    }
+
+    /// The stream of the log.
+    pub fn log_stream(&self) -> String {
+        format!("{}_WEBHOOK_LOG", self.outbox)
+    }
+
+    fn subject(&self, kind: &str, endpoint: &EndpointName) -> String {
+        let mut subject = format!("{STATE_PREFIX}.");
+        escape_token(&self.outbox, &mut subject);
+        format!("{subject}.{kind}.{endpoint}")
+    }
+
+    fn log_subject(&self, kind: &str, endpoint: &EndpointName) -> String {
+        let mut subject = format!("{LOG_PREFIX}.");
+        escape_token(&self.outbox, &mut subject);
+        format!("{subject}.{kind}.{endpoint}")
+    }
+
+    /// The record of an endpoint, if there is one.
+    pub async fn record(&self, endpoint: &EndpointName) -> Result<Option<Written<Record>>, StoreError> {
+        self.last(&self.subject("state", endpoint)).await
+    }
+
+    /// Writes a record behind the one that `revision` names; 0 if there must be none.
+    pub async fn save(&self, endpoint: &EndpointName, revision: u64, record: &Record) -> Result<u64, SaveError> {
+        let subject = self.subject("state", endpoint);
+        let error = match self.put(&subject, Some(revision), record).await {
+            Ok(revision) => return Ok(revision),
+            Err(error) => error,
+        };
+        // Refused, or without an answer: what is there tells which.
+        match self.record(endpoint).await? {
+            Some(there) if there.value.is_write_of(record) => Ok(there.revision),
+            there if there.as_ref().map_or(0, |there| there.revision) == revision => Err(error.into()),
+            // A write of ours that we had given up has come in late. Nobody else writes in our name.
+            Some(there) if there.value.owner.is_some() && there.value.owner == record.owner => {
+                Ok(self.put(&subject, Some(there.revision), record).await?)
+            }
+            _ => Err(SaveError::Overtaken),
+        }
+    }
+
+    /// What people wish for an endpoint, if they do.
+    pub async fn wish(&self, endpoint: &EndpointName) -> Result<Option<Written<Wish>>, StoreError> {
+        self.last(&self.subject("wish", endpoint)).await
+    }
+
+    /// Wishes something for an endpoint.
+    pub async fn make_wish(&self, endpoint: &EndpointName, wish: Wish) -> Result<u64, StoreError> {
+        self.put(&self.subject("wish", endpoint), None, &wish).await
+    }
+
+    /// An event of the outbox stream, if it is still there.
+    pub async fn event(&self, sequence: u64) -> Result<Option<Event>, StoreError> {
+        let stream = self.stream(&self.outbox, "read an event").await?;
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => Ok(Some(Event::read(sequence, &message.subject, Some(&message.headers), message.payload))),
+            Err(error) => match error.kind() {
+                RawMessageErrorKind::NoMessageFound => Ok(None),
+                RawMessageErrorKind::JetStream(error) if error.error_code().0 == NO_MESSAGE => Ok(None),
+                _ => Err(StoreError::new("read an event", error)),
+            },
+        }
+    }
+
+    /// The last sequence of the outbox stream.
+    pub async fn last_sequence(&self) -> Result<u64, StoreError> {
+        let stream = self.outbox_stream().await?;
+        let info = stream.get_info().await.map_err(|error| StoreError::new("look at the stream", error))?;
+        Ok(info.state.last_sequence)
+    }
+
+    /// The outbox stream.
+    pub async fn outbox_stream(&self) -> Result<Stream<()>, StoreError> {
+        self.stream(&self.outbox, "look at the stream").await
+    }
+
+    /// Stores a dead letter; one of the same event for the same endpoint gives way.
+    pub async fn bury(&self, endpoint: &EndpointName, letter: &DeadLetter<'_>) -> Result<(), StoreError> {
+        let subject = format!("{}.{}", self.subject("dead", endpoint), letter.sequence);
+        let mut headers = HeaderMap::new();
+        for (name, value) in letter.headers() {
+            headers.insert(name, value.as_str());
+        }
+        let body = letter.event.map_or_else(Bytes::new, |event| event.payload.clone());
+        self.publish(subject, headers, body, "store a dead letter").await.map(drop)
+    }
+
+    /// Writes into the log that an endpoint was disabled.
+    pub async fn tell_disabled(&self, endpoint: &EndpointName, record: &Record) -> Result<(), StoreError> {
+        let Some(disabled) = &record.disabled else { return Ok(()) };
+        let notice = json!({
+            "type": "walpost.webhook.disabled",
+            "endpoint": endpoint.as_str(),
+            "by": disabled.by,
+            "at_ms": disabled.at_ms,
+            "read": record.ledger.read,
+            "open": record.ledger.open.len(),
+        });
+        self.put(&self.log_subject("notice", endpoint), None, &notice).await.map(drop)
+    }
+
+    /// Writes an attempt into the log. Nothing depends on it, so nobody waits for the answer.
+    pub async fn log_attempt(&self, endpoint: &EndpointName, attempt: &LoggedAttempt) {
+        let mut subject = self.log_subject("attempt", endpoint);
+        subject.push('.');
+        escape_token(&attempt.event, &mut subject);
+        if let Ok(body) = serde_json::to_vec(attempt) {
+            drop(self.client.publish(subject, body.into()).await);
+        }
+    }
+
+    async fn stream(&self, name: &str, what: &'static str) -> Result<Stream<()>, StoreError> {
+        self.jetstream.get_stream_no_info(name).await.map_err(|error| StoreError::new(what, error))
+    }
+
+    /// The last message on a subject of the state stream.
+    async fn last<T: DeserializeOwned>(&self, subject: &str) -> Result<Option<Written<T>>, StoreError> {
+        const WHAT: &str = "read what is kept of an endpoint";
+        let stream = self.stream(&self.state_stream(), WHAT).await?;
+        let message = match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => message,
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => return Ok(None),
+                LastRawMessageErrorKind::JetStream(error) if error.error_code().0 == NO_MESSAGE => return Ok(None),
+                _ => return Err(StoreError::new(WHAT, error)),
+            },
+        };
+        let value = serde_json::from_slice(&message.payload).map_err(|error| StoreError::new(WHAT, error))?;
+        Ok(Some(Written { revision: message.sequence, value }))
+    }
+
+    /// Writes a message, behind the one that `revision` names if that is given.
+    async fn put(&self, subject: &str, revision: Option<u64>, value: &impl Serialize) -> Result<u64, StoreError> {
+        const WHAT: &str = "write what is kept of an endpoint";
+        let mut headers = HeaderMap::new();
+        if let Some(revision) = revision {
+            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, revision.to_string().as_str());
+        }
+        let body = serde_json::to_vec(value).map_err(|error| StoreError::new(WHAT, error))?;
+        self.publish(subject.to_owned(), headers, body.into(), WHAT).await
+    }
+
+    async fn publish(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        body: Bytes,
+        what: &'static str,
+    ) -> Result<u64, StoreError> {
+        let sent = self.jetstream.publish_with_headers(subject, headers, body).await;
+        let answer = sent.map_err(|error| StoreError::new(what, error))?.await;
+        Ok(answer.map_err(|error| StoreError::new(what, error))?.sequence)
+    }
+}
+
+/// An event that an endpoint did not take.
+#[derive(Debug)]
+pub struct DeadLetter<'a> {
+    /// The event's sequence.
+    pub sequence: u64,
+    /// The event, if it was still there.
+    pub event: Option<&'a Event>,
+    /// How many attempts failed.
+    pub attempts: u32,
+    /// What the last one came to, in a word.
+    pub reason: &'static str,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+impl DeadLetter<'_> {
+    fn headers(&self) -> Vec<(&str, String)> {
+        let mut headers = vec![
+            ("Walpost-Sequence", self.sequence.to_string()),
+            ("Walpost-Reason", self.reason.to_owned()),
+            ("Walpost-Attempts", self.attempts.to_string()),
+            ("Walpost-Dead-At-Ms", self.at_ms.to_string()),
+        ];
+        if let Some(event) = self.event {
+            headers.push(("Walpost-Event-Id", event.id.clone()));
+            headers.push(("Walpost-Event-Type", event.event_type.clone()));
+            headers.push(("Walpost-Aggregate-Type", event.aggregate_type.clone()));
+            headers.push(("Walpost-Aggregate-Id", event.aggregate_id.clone()));
+            headers.push(("Walpost-Subject", event.subject.clone()));
+            headers.extend(event.created_at.iter().map(|at| ("Walpost-Created-At", at.clone())));
+            headers.extend(event.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
+        }
+        headers
+    }
+}

@@ -1,0 +1,352 @@
+//! The desk of an owner: the ledger, what is on its way, and what is being written down. One owner, one loop.
+//!
+//! The arms of the wait are biased: the wish to stop, then the answer of JetStream, then answers of the endpoint, then new
+//! events, then the clock. Arms only receive.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Worker,
+    attempt::{Attempted, Follows, attempt, now_ms},
+};
+use crate::webhooks::{
+    event::Event,
+    ledger::{Lane, Ledger, Ordering},
+    reader::EventReader,
+    store::{Disabled, DisabledBy, Record, SaveError, Wish, Written},
+};
+
+/// The shortest time between two writes of a record.
+const SHORTEST_GAP: Duration = Duration::from_millis(10);
+/// How often one looks for wishes.
+const WISH_GLANCE: Duration = Duration::from_secs(1);
+/// The longest sleep: the clock of the machine may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How many bytes of events are kept at hand; the others are read again when they are due.
+const AT_HAND_BYTES: usize = 8 * 1024 * 1024;
+/// How soon an event is tried again that could not be read.
+const NOT_TRIED_PAUSE_MS: u64 = 1_000;
+/// How long a stop waits for answers of the endpoint.
+const DRAIN: Duration = Duration::from_secs(8);
+/// How long a stop may take to write the last record.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The record has no owner.
+    LetGo,
+    /// JetStream confirmed nothing for too long; somebody else may be the owner.
+    Late,
+}
+
+/// What one owner works with.
+pub(super) struct Desk {
+    worker: Arc<Worker>,
+    ledger: Ledger,
+    /// As it is to be written next, but for the ledger.
+    record: Record,
+    /// What the next write must name.
+    revision: u64,
+    /// Whether something else of the record than the ledger changed.
+    is_changed: bool,
+    /// The version of the ledger that was written last.
+    written: u64,
+    /// When the last confirmed write was sent.
+    confirmed_at: Instant,
+    /// When the last write was sent.
+    sent_at: Instant,
+    /// The write that is under way.
+    writing: JoinSet<(u64, Instant, Result<u64, SaveError>)>,
+    /// What is on its way to the endpoint.
+    attempts: JoinSet<Attempted>,
+    /// Events that wait, as long as there is room for them.
+    at_hand: HashMap<u64, Event>,
+    at_hand_bytes: usize,
+    /// The last look for wishes.
+    wishes: JoinSet<Option<Written<Wish>>>,
+    wished_at: Instant,
+    /// What tells of the end of the endpoint's service.
+    telling: JoinSet<bool>,
+}
+
+type Joined<T> = Option<Result<T, JoinError>>;
+
+impl Desk {
+    /// Takes up the work that `held` describes.
+    pub(super) async fn open(worker: Arc<Worker>, held: Written<Record>) -> Result<Self, SaveError> {
+        let Written { revision, value: record } = held;
+        let mut lanes = HashMap::new();
+        if worker.endpoint.ordering == Ordering::Aggregate {
+            for open in &record.ledger.open {
+                if let Some(event) = worker.store.event(open.0).await? {
+                    lanes.insert(open.0, Lane::of(&event.aggregate_type, &event.aggregate_id));
+                }
+            }
+        }
+        let ledger =
+            Ledger::restore(worker.endpoint.ordering, &record.ledger, |sequence| lanes.get(&sequence).copied());
+        let now = Instant::now();
+        Ok(Self {
+            worker,
+            ledger,
+            record,
+            revision,
+            is_changed: false,
+            written: 0,
+            confirmed_at: now,
+            sent_at: now,
+            writing: JoinSet::new(),
+            attempts: JoinSet::new(),
+            at_hand: HashMap::new(),
+            at_hand_bytes: 0,
+            wishes: JoinSet::new(),
+            wished_at: now,
+            telling: JoinSet::new(),
+        })
+    }
+
+    /// Delivers until told to stop, or until somebody else may.
+    pub(super) async fn deliver(mut self, stop: &CancellationToken) -> Result<Ended, SaveError> {
+        let subjects = self.worker.endpoint.subjects.clone();
+        let mut reader = EventReader::start(self.worker.store.clone(), subjects, self.ledger.read());
+        let limit = self.worker.lease * 2 / 3;
+        let mut stop_by = None;
+        loop {
+            let is_stopping = stop.is_cancelled();
+            if is_stopping {
+                let deadline = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
+                // What is still on its way then is sent again by whoever comes next.
+                if self.attempts.is_empty() || Instant::now() >= deadline {
+                    return self.let_go().await;
+                }
+            }
+            if self.confirmed_at.elapsed() >= limit {
+                return Ok(Ended::Late);
+            }
+            if !is_stopping {
+                self.start_what_is_due();
+            }
+            self.write_if_due();
+            self.look_for_wishes();
+            self.show();
+            let (takes_events, moment) = (!is_stopping && self.takes_events(), self.next_moment(is_stopping));
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !is_stopping => {}
+                written = self.writing.join_next(), if !self.writing.is_empty() => self.take_answer(written)?,
+                attempted = self.attempts.join_next(), if !self.attempts.is_empty() => self.take_attempt(&attempted),
+                wish = self.wishes.join_next(), if !self.wishes.is_empty() => self.take_wish(&wish),
+                told = self.telling.join_next(), if !self.telling.is_empty() => self.take_told(told),
+                event = reader.next(), if takes_events => self.take_event(event),
+                () = sleep_until(moment) => {}
+            }
+        }
+    }
+
+    /// Whether more of the stream is wanted: there is room, and not enough to do.
+    fn takes_events(&self) -> bool {
+        let endpoint = &self.worker.endpoint;
+        let most = endpoint.concurrency;
+        self.record.disabled.is_none()
+            && self.ledger.open() < endpoint.max_waiting
+            && self.ledger.startable(now_ms(), most) < most
+    }
+
+    fn start_what_is_due(&mut self) {
+        if self.record.disabled.is_some() {
+            return;
+        }
+        while self.ledger.running() < self.worker.endpoint.concurrency {
+            let Some((sequence, failed)) = self.ledger.start(now_ms()) else { return };
+            let at_hand = self.at_hand.remove(&sequence);
+            self.at_hand_bytes -= at_hand.as_ref().map_or(0, |event| event.payload.len());
+            self.attempts.spawn(attempt(Arc::clone(&self.worker), sequence, failed, at_hand));
+        }
+    }
+
+    fn take_event(&mut self, event: Option<Event>) {
+        let Some(event) = event else { return };
+        let lane = Lane::of(&event.aggregate_type, &event.aggregate_id);
+        let sequence = event.sequence;
+        if self.ledger.take(sequence, lane, now_ms()) && self.at_hand_bytes + event.payload.len() <= AT_HAND_BYTES {
+            self.at_hand_bytes += event.payload.len();
+            self.at_hand.insert(sequence, event);
+        }
+    }
+
+    fn take_attempt(&mut self, attempted: &Joined<Attempted>) {
+        // A task of ours does not panic, and is aborted only with the desk.
+        let Some(Ok(Attempted { sequence, result })) = *attempted else { return };
+        match result {
+            Follows::Delivered => {
+                self.is_changed |= self.record.failing_since_ms.take().is_some();
+                self.ledger.settle(sequence);
+            }
+            Follows::Dead => {
+                self.note_failure();
+                self.ledger.settle(sequence);
+            }
+            Follows::Failed { due_ms } => {
+                self.note_failure();
+                self.ledger.fail(sequence, due_ms);
+            }
+            Follows::Gone => {
+                self.ledger.fail(sequence, now_ms());
+                self.disable(DisabledBy::Gone);
+            }
+            Follows::NotTried => self.ledger.put_back(sequence, now_ms() + NOT_TRIED_PAUSE_MS),
+        }
+    }
+
+    fn note_failure(&mut self) {
+        let now = now_ms();
+        self.is_changed |= self.record.failing_since_ms.is_none();
+        let since = *self.record.failing_since_ms.get_or_insert(now);
+        if u128::from(now.saturating_sub(since)) >= self.worker.endpoint.disable_after.as_millis() {
+            self.disable(DisabledBy::Failing);
+        }
+    }
+
+    fn disable(&mut self, by: DisabledBy) {
+        if self.record.disabled.is_none() {
+            let endpoint = &self.worker.endpoint.name;
+            let why = by.words();
+            tracing::error!(%endpoint, why, action = "mend the endpoint, then `walpost webhooks enable` it", "the endpoint is disabled; its events wait");
+            self.record.disabled = Some(Disabled { by, at_ms: now_ms(), is_told: false });
+            self.is_changed = true;
+        }
+    }
+
+    /// Writes the record if there is something new, or if others must see that we are here.
+    fn write_if_due(&mut self) {
+        let is_dirty = self.is_changed || self.ledger.version() != self.written;
+        let is_beat_due = self.sent_at.elapsed() >= self.worker.lease / 3;
+        let is_due = is_beat_due || (is_dirty && self.sent_at.elapsed() >= SHORTEST_GAP);
+        if self.writing.is_empty() && is_due {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        let (version, saved) = self.ledger.to_save();
+        self.record.ledger = saved;
+        self.record.beat += 1;
+        self.is_changed = false;
+        self.written = version;
+        self.sent_at = Instant::now();
+        let (worker, record, revision, sent_at) =
+            (Arc::clone(&self.worker), self.record.clone(), self.revision, self.sent_at);
+        self.writing.spawn(async move {
+            (version, sent_at, worker.store.save(&worker.endpoint.name, revision, &record).await)
+        });
+    }
+
+    fn take_answer(&mut self, answer: Joined<(u64, Instant, Result<u64, SaveError>)>) -> Result<(), SaveError> {
+        match answer {
+            Some(Ok((version, sent_at, Ok(revision)))) => {
+                self.revision = revision;
+                self.confirmed_at = sent_at;
+                self.ledger.confirm(version);
+                self.tell_if_disabled();
+                Ok(())
+            }
+            Some(Ok((_, _, Err(SaveError::Overtaken)))) => Err(SaveError::Overtaken),
+            // Nothing was written, or nobody knows: the same again, until the lease is over.
+            Some(Ok((_, _, Err(SaveError::Store(error))))) => {
+                tracing::debug!(endpoint = %self.worker.endpoint.name, %error, "a record is not written yet");
+                self.is_changed = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the log of a disabled endpoint, once the record says that it is.
+    fn tell_if_disabled(&mut self) {
+        let is_untold = self.record.disabled.as_ref().is_some_and(|disabled| !disabled.is_told);
+        if is_untold && self.telling.is_empty() {
+            let (worker, record) = (Arc::clone(&self.worker), self.record.clone());
+            self.telling.spawn(async move { worker.store.tell_disabled(&worker.endpoint.name, &record).await.is_ok() });
+        }
+    }
+
+    fn take_told(&mut self, told: Joined<bool>) {
+        if let (Some(Ok(true)), Some(disabled)) = (told, &mut self.record.disabled) {
+            disabled.is_told = true;
+            self.is_changed = true;
+        }
+    }
+
+    fn look_for_wishes(&mut self) {
+        if self.wishes.is_empty() && self.wished_at.elapsed() >= WISH_GLANCE {
+            self.wished_at = Instant::now();
+            let worker = Arc::clone(&self.worker);
+            self.wishes.spawn(async move { worker.store.wish(&worker.endpoint.name).await.ok().flatten() });
+        }
+    }
+
+    fn take_wish(&mut self, wish: &Joined<Option<Written<Wish>>>) {
+        let Some(Ok(Some(Written { revision, value: Wish { enabled } }))) = *wish else { return };
+        if revision <= self.record.wish {
+            return;
+        }
+        self.record.wish = revision;
+        self.is_changed = true;
+        if enabled {
+            tracing::info!(endpoint = %self.worker.endpoint.name, "the endpoint is enabled");
+            self.record.disabled = None;
+            self.record.failing_since_ms = None;
+            self.ledger.hurry(now_ms());
+        } else {
+            self.disable(DisabledBy::Wish);
+        }
+    }
+
+    /// Leaves the record without an owner, so that the next one need not wait.
+    async fn let_go(mut self) -> Result<Ended, SaveError> {
+        let farewell = async {
+            while let Some(answer) = self.writing.join_next().await {
+                self.take_answer(Some(answer))?;
+            }
+            let (_, saved) = self.ledger.to_save();
+            self.record.ledger = saved;
+            self.record.beat += 1;
+            self.record.owner = None;
+            self.worker.store.save(&self.worker.endpoint.name, self.revision, &self.record).await
+        };
+        match timeout(FAREWELL, farewell).await {
+            Ok(Ok(_)) => Ok(Ended::LetGo),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(Ended::Late),
+        }
+    }
+
+    /// When to look again, if nothing happens before.
+    fn next_moment(&self, is_stopping: bool) -> Instant {
+        let now = Instant::now();
+        let mut next = now + LONGEST_SLEEP;
+        let is_dirty = self.is_changed || self.ledger.version() != self.written;
+        if self.writing.is_empty() {
+            let gap = if is_dirty { SHORTEST_GAP } else { self.worker.lease / 3 };
+            next = next.min(self.sent_at + gap);
+        }
+        next = next.min(self.confirmed_at + self.worker.lease * 2 / 3);
+        let has_room = self.ledger.running() < self.worker.endpoint.concurrency;
+        let has_room = has_room && self.record.disabled.is_none() && !is_stopping;
+        if let (true, Some(due_ms)) = (has_room, self.ledger.next_due_ms()) {
+            next = next.min(now + Duration::from_millis(due_ms.saturating_sub(now_ms())));
+        }
+        next
+    }
+
+    fn show(&self) {
+        self.worker.stats.show(self.ledger.read(), self.ledger.open(), self.record.disabled.is_some());
+    }
+}
