@@ -22,6 +22,8 @@ from tables import tables
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "docs" / "benchmarks"
 RESULTS = FOLDER / "results.json"
+#: Drawn by flame.py.
+PROFILE = "profile.svg"
 PAGES = [ROOT / "README.md", FOLDER / "README.md"]
 PLACE = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
@@ -73,6 +75,8 @@ def wanted() -> Dict[Path, str]:
     """Give each page and picture as it should be."""
     figures = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     texts = tables(figures) if figures else {}
+    if (FOLDER / PROFILE).exists():
+        texts["profile"] = f"![Where the relay's time goes]({PROFILE})"
 
     def filled(place: Match[str]) -> str:
         return place[1] + texts.get(place[2], "Not measured yet.") + "\n" + place[3]

@@ -99,7 +99,7 @@ def ranges(heading: Heading, rows: Sequence[Range]) -> str:
         free = {middle + line: 0.0 for line in (-11, 21, -25, 35)}
         for name, value in row.points:
             x, label = place(value), f"{name} {value:,.3g}"
-            half = len(label) * CHARACTER / 2
+            half = len(label) * CHARACTER / 2 + 2
             line = next((line for line, end in free.items() if x - half >= end), middle + 35)
             free[line] = x + half
             shapes.append(f'<circle class="ours" cx="{x:.1f}" cy="{middle}" r="5"/>')
