@@ -17,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import debian
 from django_package import pythons
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +41,7 @@ error: no Python from {} on was found, which the examples need
 """
 
 NO_BROWSER = """\
-examples: there is no Chromium, and it was not installed: the page of the shop will NOT be tested in a browser
+examples: there is no Chromium, and it was not installed ({}): the page of the shop will NOT be tested in a browser
 """
 
 
@@ -90,18 +91,9 @@ def browser() -> int:
     """Install a Chromium if there is none and this may be done; without one the tests run all the same, and say so."""
     if any(map(shutil.which, CHROMIUM)):
         return 0
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        sys.stderr.write(NO_BROWSER)
-        return 0
-    say(f"installing Debian's package {CHROMIUM_PACKAGE} (some 60 MB)")
-    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = [apt, "install", "-qq", "-y", "--no-install-recommends", CHROMIUM_PACKAGE]
-    for step in ([apt, "update", "-qq"], install):
-        done = subprocess.run(step, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
-        if done.returncode != 0:
-            sys.stderr.write(NO_BROWSER)
-            return 0
+    why_not = debian.install(CHROMIUM_PACKAGE)
+    if why_not is not None:
+        sys.stderr.write(NO_BROWSER.format(why_not))
     return 0
 
 
