@@ -5,7 +5,8 @@ CARGO ?= cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help tools tools-all tools-browser build demo demo-django test test-deploy test-django test-django-all test-examples simulate torture \
-        crash-points cuts fuzz check check-django bench bench-growth bench-report bench-profile bench-availability bench-django clean
+        crash-points cuts fuzz check check-django bench bench-micro bench-growth bench-report bench-profile \
+        bench-availability bench-django clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +85,9 @@ check-django: ## check format, lints and types of the Django package
 bench: tools ## measure what there is a goal for, in a quarter of an hour: backlog, latency, growth, memory, idle
 	$(CARGO) bench --locked --bench measure -- $(ARGS)
 	@$(PYTHON) tools/benchmarks/report.py goals target/bench/results.json
+
+bench-micro: ## how long each pure part of the way of an event takes, or one PART
+	$(CARGO) bench --locked --bench micro -- $(PART)
 
 bench-growth: tools ## measure how it grows, up to a backlog of 5,000,000 events
 	$(CARGO) bench --locked --bench measure -- growth --sizes 50000,500000,5000000 $(ARGS)
