@@ -5,7 +5,7 @@ CARGO ?= cargo
 
 .DEFAULT_GOAL := help
 .PHONY: help tools tools-all tools-browser build demo demo-django test test-deploy test-django test-django-all test-examples simulate torture \
-        crash-points cuts fuzz check check-django bench bench-micro bench-growth bench-report bench-profile \
+        crash-points cuts fuzz check check-django tools-valgrind instructions bench bench-micro bench-growth bench-report bench-profile \
         bench-availability bench-django clean
 
 help: ## this list
@@ -19,6 +19,9 @@ tools-all: ## install older servers beside them, for the tests that run on every
 
 tools-browser: ## install Chromium from Debian's packages where that is possible, for the test of the example shop's page
 	@$(PYTHON) tools/examples.py browser
+
+tools-valgrind: ## install Valgrind from Debian's packages where that is possible, for the count of instructions
+	@$(PYTHON) tools/debian.py valgrind valgrind
 
 build: ## build the release binary
 	$(CARGO) build --release --locked
@@ -81,6 +84,10 @@ check: ## check format, lints and documentation
 
 check-django: ## check format, lints and types of the Django package
 	$(PYTHON) tools/django_package.py check
+
+# Where Valgrind is not to be had, it says so and passes.
+instructions: tools-valgrind ## count what each pure part costs an event; fail if one got dearer, or keep the figures with REFRESH=1
+	$(CARGO) --config benches/instructions/cargo.toml bench --locked --profile dev --bench instructions -- $(if $(REFRESH),--refresh)
 
 bench: tools ## measure what there is a goal for, in a quarter of an hour: backlog, latency, growth, memory, idle
 	$(CARGO) bench --locked --bench measure -- $(ARGS)
