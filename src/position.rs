@@ -5,10 +5,7 @@
 //! within one [`Source`]. The text form is `1:<system>:<timeline>:<slot>:<commit LSN>:<index>`; the leading number is
 //! the version of the form.
 
-use std::{
-    fmt::{self, Write as _},
-    str::FromStr,
-};
+use std::{fmt, str::FromStr};
 
 use crate::lsn::Lsn;
 
@@ -48,12 +45,15 @@ pub struct Position {
 }
 
 impl Source {
-    /// The text form of a position in this log, appended to `out`.
-    pub fn write_position(&self, place: Place, out: &mut String) {
+    /// The text form of a position in this log.
+    pub fn position(&self, place: Place) -> String {
+        format!("{}{place}", self.prefix())
+    }
+
+    /// What the text form of every position in this log begins with; the place follows.
+    pub fn prefix(&self) -> String {
         let Self { system_id, timeline, slot } = self;
-        let Place { commit_lsn, index } = place;
-        // Writing to a String cannot fail.
-        let _infallible = write!(out, "{VERSION}:{system_id}:{timeline}:{slot}:{commit_lsn}:{index}");
+        format!("{VERSION}:{system_id}:{timeline}:{slot}:")
     }
 }
 
@@ -65,9 +65,7 @@ impl fmt::Display for Place {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        self.source.write_position(self.place, &mut text);
-        f.write_str(&text)
+        f.write_str(&self.source.position(self.place))
     }
 }
 

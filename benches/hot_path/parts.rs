@@ -238,5 +238,5 @@ fn builder() -> MessageBuilder {
     let template = Template::parse("outbox.{aggregate_type}.{event_type}").expect("it is a template");
     let source = Source { system_id: 7_412_345_678_901_234_567, timeline: 1, slot: "walpost".to_owned() };
     let limits = SizeLimits { max_payload_bytes: 1 << 20, max_message_bytes: None };
-    MessageBuilder::new(Arc::new(template), source, STREAM, limits).expect("names that headers can carry")
+    MessageBuilder::new(Arc::new(template), &source, STREAM, limits).expect("names that headers can carry")
 }

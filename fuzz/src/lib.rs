@@ -98,7 +98,7 @@ fn composer() -> Composer {
     let template = Template::parse("outbox.{aggregate_type}.{event_type}").expect("it is a template");
     let source = Source { system_id: 7, timeline: 1, slot: "walpost".to_owned() };
     let builder =
-        MessageBuilder::new(Arc::new(template), source, "OUTBOX", LIMITS).expect("names that headers can carry");
+        MessageBuilder::new(Arc::new(template), &source, "OUTBOX", LIMITS).expect("names that headers can carry");
     Composer::new(builder, OnPoison::DeadLetter)
 }
 
@@ -209,8 +209,7 @@ pub fn acks(data: &[u8]) {
 pub fn positions(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(position) = text.parse::<Position>() {
-        let mut written = String::new();
-        position.source.write_position(position.place, &mut written);
+        let written = position.source.position(position.place);
         assert_eq!(written.parse().as_ref(), Ok(&position));
     }
     if let Ok(lsn) = text.parse::<Lsn>() {

@@ -198,7 +198,7 @@ impl Broker {
         let mut number = itoa::Buffer::new();
         let reply = [self.inbox.as_str(), number.format(ticket)].join(".");
         let Message { subject, headers, payload } = message;
-        let sent = self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await;
+        let sent = self.client.publish_with_reply_and_headers(subject, reply, headers.into_map(), payload).await;
         sent.map_err(|error| match error.kind() {
             PublishErrorKind::Send => BrokerError::Closed,
             _ => BrokerError::Publish(error),

@@ -80,7 +80,7 @@ impl Composer {
 
     /// Has the broker store the message only right behind the one of this id, which is under way. A message that has no
     /// room for that goes without: its sequence alone ties it then.
-    pub fn link(&self, message: &mut Message, before: MessageId) {
+    pub fn link(&self, message: &mut Message, before: &MessageId) {
         self.builder.link(message, before);
     }
 

@@ -3,33 +3,31 @@
 //! The body is the payload's bytes as they stood in the log, not copied. Every value that becomes a header was checked
 //! before, or is checked here: nothing that comes out of a row can end a header line.
 
-use std::{borrow::Cow, str::FromStr, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
-use async_nats::{HeaderMap, HeaderName, HeaderValue, Subject};
+use async_nats::Subject;
 use bytes::Bytes;
 
-use super::stream::{DISPLACED_HEADER, POSITION_HEADER, PREVIOUS_HEADER};
+use super::{
+    header_block::{HeaderBlock, LineEnd, MSG_ID},
+    stream::{DISPLACED_HEADER, POSITION_HEADER, PREVIOUS_HEADER},
+};
 use crate::{
     outbox::{DropReason, Dropped, Event, SubjectError, Template, check_value, for_each_header},
     position::{Place, Source},
 };
 
-pub(super) const MSG_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
-pub(super) const EXPECTED_STREAM: HeaderName = HeaderName::from_static("Nats-Expected-Stream");
-pub(super) const EXPECTED_LAST_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Expected-Last-Sequence");
-const EXPECTED_LAST_MSG_ID: HeaderName = HeaderName::from_static("Nats-Expected-Last-Msg-Id");
-pub(super) const POSITION: HeaderName = HeaderName::from_static(POSITION_HEADER);
-const DISPLACED: HeaderName = HeaderName::from_static(DISPLACED_HEADER);
-const PREVIOUS: HeaderName = HeaderName::from_static(PREVIOUS_HEADER);
-pub(super) const AGGREGATE_TYPE: HeaderName = HeaderName::from_static("Walpost-Aggregate-Type");
-pub(super) const AGGREGATE_ID: HeaderName = HeaderName::from_static("Walpost-Aggregate-Id");
-pub(super) const EVENT_TYPE: HeaderName = HeaderName::from_static("Walpost-Event-Type");
-pub(super) const CREATED_AT: HeaderName = HeaderName::from_static("Walpost-Created-At");
-
-/// `NATS/1.0` and the two line ends that frame the headers.
-const HEADER_FRAME_BYTES: usize = 12;
-/// `: ` and the line end of each header.
-const HEADER_LINE_BYTES: usize = 4;
+const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+const EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
+const EXPECTED_LAST_MSG_ID: &str = "Nats-Expected-Last-Msg-Id";
+pub(super) const AGGREGATE_TYPE: &str = "Walpost-Aggregate-Type";
+pub(super) const AGGREGATE_ID: &str = "Walpost-Aggregate-Id";
+pub(super) const EVENT_TYPE: &str = "Walpost-Event-Type";
+pub(super) const CREATED_AT: &str = "Walpost-Created-At";
 
 /// How many bytes of headers a server takes, whatever else it is told: their length must fit in 16 bits (error 10097;
 /// `server/stream.go` in <https://github.com/nats-io/nats-server>).
@@ -50,19 +48,19 @@ pub struct Message {
     /// Where to.
     pub(super) subject: Subject,
     /// Its headers.
-    pub(super) headers: HeaderMap,
+    pub(super) headers: HeaderBlock,
     /// Its body.
     pub(super) payload: Bytes,
 }
 
 /// The id of a message, as its header carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MessageId(HeaderValue);
+pub struct MessageId(String);
 
 impl Message {
     /// The id that the broker knows it by.
-    pub fn id(&self) -> Option<MessageId> {
-        self.headers.get(MSG_ID).cloned().map(MessageId)
+    pub fn id(&self) -> MessageId {
+        MessageId(self.headers.id().to_owned())
     }
 }
 
@@ -91,8 +89,9 @@ pub struct Built {
 #[derive(Clone, Debug)]
 pub struct MessageBuilder {
     pub(super) template: Arc<Template>,
-    source: Source,
-    pub(super) stream: HeaderValue,
+    /// What every position begins with.
+    position_prefix: String,
+    stream: String,
     limits: SizeLimits,
     scratch: String,
 }
@@ -101,13 +100,14 @@ impl MessageBuilder {
     /// For events of one log and one stream. The names of both must be such as a header can carry.
     pub fn new(
         template: Arc<Template>,
-        source: Source,
+        source: &Source,
         stream: &str,
         limits: SizeLimits,
     ) -> Result<Self, MessageError> {
-        let stream = value("Nats-Expected-Stream", stream)?;
-        value(POSITION_HEADER, &source.slot)?;
-        Ok(Self { template, source, stream, limits, scratch: String::new() })
+        check(EXPECTED_STREAM, stream)?;
+        check(POSITION_HEADER, &source.slot)?;
+        let position_prefix = source.prefix();
+        Ok(Self { template, position_prefix, stream: stream.to_owned(), limits, scratch: String::new() })
     }
 
     /// From now on messages may be this large: a server may be told another `max_payload` at any time.
@@ -120,7 +120,8 @@ impl MessageBuilder {
         self.scratch.clear();
         self.template.render(event, &mut self.scratch)?;
         let subject = Subject::from(self.scratch.as_str());
-        let mut headers = HeaderMap::new();
+        check(MSG_ID, &event.id)?;
+        let mut headers = HeaderBlock::new(&event.id).map_err(|LineEnd| line_end(MSG_ID))?;
         let dropped = event.headers.map(|json| for_each_header(json, |name, text| add(&mut headers, name, text)));
         self.add_own_headers(event, chain, &mut headers)?;
         let payload = match &event.payload {
@@ -132,27 +133,32 @@ impl MessageBuilder {
         Ok(Built { message: Message { subject, headers, payload }, dropped_headers })
     }
 
-    fn add_own_headers(&mut self, event: &Event<'_>, chain: Chain, out: &mut HeaderMap) -> Result<(), MessageError> {
-        out.insert(MSG_ID, value("Nats-Msg-Id", &event.id)?);
-        out.insert(EXPECTED_STREAM, self.stream.clone());
+    fn add_own_headers(&mut self, event: &Event<'_>, chain: Chain, out: &mut HeaderBlock) -> Result<(), MessageError> {
         self.add_chain(chain, out);
-        out.insert(AGGREGATE_TYPE, value("Walpost-Aggregate-Type", &event.aggregate_type)?);
-        out.insert(AGGREGATE_ID, value("Walpost-Aggregate-Id", &event.aggregate_id)?);
-        out.insert(EVENT_TYPE, value("Walpost-Event-Type", &event.event_type)?);
+        for (name, text) in [
+            (AGGREGATE_TYPE, &event.aggregate_type),
+            (AGGREGATE_ID, &event.aggregate_id),
+            (EVENT_TYPE, &event.event_type),
+        ] {
+            check(name, text)?;
+            out.add(name, text).map_err(|LineEnd| line_end(name))?;
+        }
         if let Some(created_at) = event.created_at {
-            out.insert(CREATED_AT, own_value("Walpost-Created-At", &created_at.to_string())?);
+            self.add_own(out, CREATED_AT, |builder| builder.write(created_at));
         }
         Ok(())
     }
 
     /// The headers that tie the message to its place in both logs.
-    pub(super) fn add_chain(&mut self, chain: Chain, out: &mut HeaderMap) {
+    pub(super) fn add_chain(&mut self, chain: Chain, out: &mut HeaderBlock) {
+        self.add_own(out, EXPECTED_STREAM, |builder| builder.scratch.push_str(&builder.stream));
         if let Some(sequence) = chain.expected_last_sequence {
-            out.insert(EXPECTED_LAST_SEQUENCE, HeaderValue::from(sequence));
+            let mut number = itoa::Buffer::new();
+            self.add_own(out, EXPECTED_LAST_SEQUENCE, |builder| builder.scratch.push_str(number.format(sequence)));
         }
-        out.insert(POSITION, self.position(chain.checkpoint));
+        self.add_own(out, POSITION_HEADER, |builder| builder.write_position(chain.checkpoint));
         if chain.place != chain.checkpoint {
-            out.insert(DISPLACED, self.position(chain.place));
+            self.add_own(out, DISPLACED_HEADER, |builder| builder.write_position(chain.place));
         }
     }
 
@@ -162,34 +168,49 @@ impl MessageBuilder {
     }
 
     /// Has the broker store the message only if the last one of the stream has this id, if there is room to say so.
-    pub(super) fn link(&self, message: &mut Message, MessageId(before): MessageId) {
-        let headers_bytes = headers_bytes(&message.headers) + line_bytes(&EXPECTED_LAST_MSG_ID, &before);
+    pub(super) fn link(&self, message: &mut Message, MessageId(before): &MessageId) {
+        let headers_bytes = message.headers.bytes_with(EXPECTED_LAST_MSG_ID, before);
         if self.limits.check_bytes(headers_bytes, message.payload.len()).is_ok() {
-            message.headers.insert(EXPECTED_LAST_MSG_ID, before);
+            message.headers.add(EXPECTED_LAST_MSG_ID, before).expect("it is the id of a message");
         }
     }
 
     /// Says which place should stand before the message in the stream, if there is room to say so.
-    pub(super) fn name_previous(&mut self, message: &mut Message, previous: Place) {
+    pub(super) fn name_previous(&self, message: &mut Message, previous: Place) {
         let previous = self.position(previous);
-        let headers_bytes = headers_bytes(&message.headers) + line_bytes(&PREVIOUS, &previous);
+        let headers_bytes = message.headers.bytes_with(PREVIOUS_HEADER, &previous);
         if self.limits.check_bytes(headers_bytes, message.payload.len()).is_ok() {
-            message.headers.insert(PREVIOUS, previous);
+            message.headers.add(PREVIOUS_HEADER, &previous).expect("names of slots were checked");
         }
     }
 
-    /// The header that makes the stream the checkpoint.
-    pub(super) fn position(&mut self, place: Place) -> HeaderValue {
+    /// The text form of a place in the log, which makes the stream the checkpoint.
+    pub(super) fn position(&self, place: Place) -> String {
+        [self.position_prefix.as_str(), &place.to_string()].concat()
+    }
+
+    fn write_position(&mut self, place: Place) {
+        self.scratch.push_str(&self.position_prefix);
+        self.write(place);
+    }
+
+    fn write(&mut self, value: impl fmt::Display) {
+        // Writing to a String cannot fail.
+        let _infallible = write!(self.scratch, "{value}");
+    }
+
+    /// A header whose value is made of digits, and the names of stream and slot, which were checked when this was built.
+    fn add_own(&mut self, out: &mut HeaderBlock, name: &str, write: impl FnOnce(&mut Self)) {
         self.scratch.clear();
-        self.source.write_position(place, &mut self.scratch);
-        HeaderValue::from_str(&self.scratch).expect("a position is digits, colons and a slot's name that was checked")
+        write(self);
+        out.add(name, &self.scratch).expect("names of streams and slots were checked");
     }
 }
 
 impl SizeLimits {
     /// Whether a message of these parts is taken.
-    fn check(self, headers: &HeaderMap, payload: &[u8]) -> Result<(), MessageError> {
-        self.check_bytes(headers_bytes(headers), payload.len())
+    fn check(self, headers: &HeaderBlock, payload: &[u8]) -> Result<(), MessageError> {
+        self.check_bytes(headers.bytes(), payload.len())
     }
 
     fn check_bytes(self, headers_bytes: usize, payload_bytes: usize) -> Result<(), MessageError> {
@@ -209,35 +230,20 @@ impl SizeLimits {
     }
 }
 
-/// Adds one of the event's own headers. The reader lets only such names and values through as the client takes.
-fn add(headers: &mut HeaderMap, name: &str, text: &str) {
-    match (HeaderName::from_str(name), HeaderValue::from_str(text)) {
-        (Ok(name), Ok(text)) => headers.append(name, text),
-        _ => debug_assert!(false, "a header passed the reader that the client refuses"),
-    }
+/// Adds one of the event's own headers. The reader lets nothing through that ends a line.
+fn add(headers: &mut HeaderBlock, name: &str, text: &str) {
+    let added = headers.add(name, text);
+    debug_assert_eq!(added, Ok(()), "a header with a line end passed the reader");
 }
 
-/// A value out of a row, which may hold anything: line ends, or names that old servers look for in values too.
-fn value(header: &'static str, text: &str) -> Result<HeaderValue, MessageError> {
-    check_value(text).map_err(|reason| MessageError::HeaderValue { header, reason })?;
-    own_value(header, text)
+/// Whether a value can be that of a header: one out of a row may hold anything, line ends, or names that old servers
+/// look for in values too.
+fn check(header: &'static str, text: &str) -> Result<(), MessageError> {
+    check_value(text).map_err(|reason| MessageError::HeaderValue { header, reason })
 }
 
-/// A value that we made.
-fn own_value(header: &'static str, text: &str) -> Result<HeaderValue, MessageError> {
-    HeaderValue::from_str(text).map_err(|_| MessageError::HeaderValue { header, reason: DropReason::ControlCharacter })
-}
-
-/// The size of the headers on the wire.
-fn headers_bytes(headers: &HeaderMap) -> usize {
-    let lines = headers.iter().flat_map(|(name, texts)| texts.iter().map(move |text| line_bytes(name, text)));
-    HEADER_FRAME_BYTES + lines.sum::<usize>()
-}
-
-/// The size of one header on the wire.
-fn line_bytes(name: &HeaderName, text: &HeaderValue) -> usize {
-    let name: &[u8] = name.as_ref();
-    name.len() + text.as_str().len() + HEADER_LINE_BYTES
+fn line_end(header: &'static str) -> MessageError {
+    MessageError::HeaderValue { header, reason: DropReason::ControlCharacter }
 }
 
 /// An event that no message can carry.

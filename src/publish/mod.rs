@@ -6,6 +6,7 @@
 mod broker;
 mod compose;
 mod dead_letter;
+mod header_block;
 mod letter;
 mod message;
 mod outcome;

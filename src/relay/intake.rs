@@ -170,10 +170,12 @@ impl Intake {
         let chain = Chain { expected_last_sequence, place, checkpoint };
         let mut composed = self.composer.compose(binding, new_row(data)?, data, chain)?;
         if self.mode == Mode::Chain && self.is_linked {
-            if let Some(before) = before.and_then(|before| before.id.borrow().clone()) {
+            if let Some(before) = before
+                && let Some(before) = &*before.id.borrow()
+            {
                 self.composer.link(&mut composed.message, before);
             }
-            id.replace(composed.message.id());
+            id.replace(Some(composed.message.id()));
         } else if let Some(previous) = previous {
             self.composer.name_previous(&mut composed.message, previous);
         }

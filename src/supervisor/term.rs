@@ -264,7 +264,7 @@ impl Supervisor {
             "leading",
         );
         let sizes = broker.size_limits().await?;
-        let builder = MessageBuilder::new(Arc::clone(template), source.clone(), &stream.name, sizes)?;
+        let builder = MessageBuilder::new(Arc::clone(template), source, &stream.name, sizes)?;
         let composer = Composer::new(builder, *on_poison);
         let is_ours = |watermark: &&Watermark| watermark.source == *source && watermark.stream == course.stream;
         let mark = facts.watermark.as_ref().filter(is_ours).map_or_else(Mark::default, |watermark| watermark.mark);

@@ -231,8 +231,6 @@ fn id(number: u64) -> String {
 
 /// The position that stands for an event.
 fn position(event: u64) -> String {
-    let mut text = String::new();
     let source = Source { system_id: 1, timeline: 1, slot: "walpost".to_owned() };
-    source.write_position(Place { commit_lsn: Lsn::new(event), index: 0 }, &mut text);
-    text
+    source.position(Place { commit_lsn: Lsn::new(event), index: 0 })
 }

@@ -124,6 +124,10 @@ fn begins_with(text: &str, prefix: &str) -> bool {
 /// gave up if the first hit was not at the start of a line, so a value could hide the real header, and with it the
 /// compare-and-set that order rests on (<https://github.com/nats-io/nats-server/pull/7465>). The search minds the case.
 fn has_broker_name(text: &str) -> bool {
+    // Most values have no such letter, and to know that costs next to nothing.
+    if memchr::memchr(b'N', text.as_bytes()).is_none() {
+        return false;
+    }
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("Nats-") {
         if BROKER_NAMES.iter().any(|name| after.starts_with(name)) {

@@ -44,7 +44,7 @@ fn binding(oids: [u32; 5]) -> Binding {
 fn composer(limits: SizeLimits, on_poison: OnPoison) -> Composer {
     let template = Template::parse("outbox.{aggregate_type}.{event_type}").unwrap();
     let source = Source { system_id: 7_345_678_901_234_567_890, timeline: 3, slot: "walpost".to_owned() };
-    Composer::new(MessageBuilder::new(Arc::new(template), source, "OUTBOX", limits).unwrap(), on_poison)
+    Composer::new(MessageBuilder::new(Arc::new(template), &source, "OUTBOX", limits).unwrap(), on_poison)
 }
 
 /// A message taken apart.
@@ -58,9 +58,8 @@ struct Read {
 
 impl Read {
     fn new(message: &Message) -> Self {
-        let lines = message.headers.iter().flat_map(|(name, all)| all.iter().map(move |value| (name, value)));
         let headers: BTreeMap<String, String> =
-            lines.map(|(name, value)| (name.to_string(), value.as_str().to_owned())).collect();
+            message.headers.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let bytes = headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() + 12;
         let bytes = bytes + message.payload.len();
         Self { subject: message.subject.to_string(), headers, body: message.payload.clone(), bytes }
@@ -215,7 +214,7 @@ fn headers_that_together_are_more_than_any_server_takes_are_a_dead_letter() {
     let long = Value::Text(&long);
     let template = Template::parse("outbox.all").unwrap();
     let source = Source { system_id: 1, timeline: 1, slot: "s".to_owned() };
-    let builder = MessageBuilder::new(Arc::new(template), source, "OUTBOX", ROOMY).unwrap();
+    let builder = MessageBuilder::new(Arc::new(template), &source, "OUTBOX", ROOMY).unwrap();
     let composer = Composer::new(builder, OnPoison::DeadLetter);
     let (read, poison) = compose_as(&binding([TEXT; 5]), &[long, long, long, long, Value::Null], composer).unwrap();
     assert_eq!(poison.unwrap().reason, PoisonReason::HeadersTooLarge);

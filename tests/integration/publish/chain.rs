@@ -28,13 +28,11 @@ async fn pipelined_messages_are_stored_in_order_and_whole() {
         let stored = stored_messages(&publisher.context, "CHAIN").await;
         assert_eq!(stored.len(), 100);
         for (message, (id, aggregate_id, payload)) in stored.iter().zip(&rows) {
-            let mut position = String::new();
-            source().write_position(place(message.sequence), &mut position);
             let expected = [
                 ("Nats-Msg-Id", id.clone()),
                 ("Nats-Expected-Stream", "CHAIN".to_owned()),
                 ("Nats-Expected-Last-Sequence", (message.sequence - 1).to_string()),
-                ("Walpost-Position", position),
+                ("Walpost-Position", source().position(place(message.sequence))),
                 ("Walpost-Aggregate-Type", "order".to_owned()),
                 ("Walpost-Aggregate-Id", aggregate_id.clone()),
                 ("Walpost-Event-Type", "placed".to_owned()),

@@ -68,7 +68,7 @@ impl Publisher {
         let broker = Box::pin(broker(server, stream)).await;
         let template = Template::parse(&format!("{stream}.{{aggregate_type}}.{{event_type}}")).unwrap();
         let limits = SizeLimits { max_payload_bytes: broker.max_payload_bytes(), max_message_bytes: None };
-        let builder = MessageBuilder::new(Arc::new(template), source(), stream, limits).unwrap();
+        let builder = MessageBuilder::new(Arc::new(template), &source(), stream, limits).unwrap();
         let (client, context) = Box::pin(bystander(server)).await;
         Self { broker, builder, context, _bystander: client }
     }
