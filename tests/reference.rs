@@ -30,7 +30,7 @@ use walpost::{
 const NOTICE: &str = "<!-- Rendered by tests/reference.rs. Change the program, not this page. -->\n";
 
 /// The commands in the order of the page, each with the file in `tests/cli/help/` that holds its help.
-const COMMANDS: [(&str, &str); 25] = [
+const COMMANDS: [(&str, &str); 27] = [
     ("walpost", "walpost"),
     ("walpost run", "run"),
     ("walpost setup", "setup"),
@@ -49,6 +49,8 @@ const COMMANDS: [(&str, &str); 25] = [
     ("walpost webhooks test", "webhooks-test"),
     ("walpost webhooks enable", "webhooks-enable"),
     ("walpost webhooks disable", "webhooks-disable"),
+    ("walpost webhooks dead", "webhooks-dead"),
+    ("walpost webhooks replay", "webhooks-replay"),
     ("walpost webhooks attempts", "webhooks-attempts"),
     ("walpost sandbox", "sandbox"),
     ("walpost config", "config"),

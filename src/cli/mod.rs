@@ -39,7 +39,8 @@ pub use self::{
     setup::SetupArgs,
     status::StatusArgs,
     webhooks::{
-        AttemptsArgs, EndpointArgs, WebhooksArgs, WebhooksCommand, WebhooksListArgs, WebhooksRunArgs, WebhooksShowArgs,
+        AttemptsArgs, EndpointArgs, ReplayArgs, WebhooksArgs, WebhooksCommand, WebhooksListArgs, WebhooksRunArgs,
+        WebhooksShowArgs,
     },
 };
 use crate::{

@@ -44,6 +44,10 @@ pub enum WebhooksCommand {
     Enable(EndpointArgs),
     /// Send nothing to an endpoint; its events wait in the stream.
     Disable(EndpointArgs),
+    /// List the dead letters of an endpoint, the oldest first.
+    Dead(WebhooksShowArgs),
+    /// Send events of dead letters again; one that is delivered is a dead letter no more.
+    Replay(ReplayArgs),
     /// Show the attempts to deliver one event, of the last seven days.
     Attempts(AttemptsArgs),
 }
@@ -67,7 +71,7 @@ pub struct WebhooksListArgs {
     pub format: OutputFormat,
 }
 
-/// The arguments of `walpost webhooks show`.
+/// The arguments of `walpost webhooks show` and `walpost webhooks dead`.
 #[derive(Debug, Args)]
 pub struct WebhooksShowArgs {
     /// The endpoint's name.
@@ -84,6 +88,20 @@ pub struct EndpointArgs {
     /// The endpoint's name.
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: String,
+}
+
+/// The arguments of `walpost webhooks replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The endpoint's name.
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+    /// The events' ids.
+    #[arg(value_name = "EVENT", required_unless_present = "all", conflicts_with = "all")]
+    pub events: Vec<String>,
+    /// All dead letters of the endpoint, up to a thousand.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// The arguments of `walpost webhooks attempts`.
@@ -107,6 +125,8 @@ pub(super) fn run(args: &WebhooksArgs, config: &WorkerConfig, console: &mut Cons
         WebhooksCommand::Test(args) => test::test(args, config, console),
         WebhooksCommand::Enable(args) => decide::wish(args, true, config, console),
         WebhooksCommand::Disable(args) => decide::wish(args, false, config, console),
+        WebhooksCommand::Dead(args) => list::dead(args, config, console),
+        WebhooksCommand::Replay(args) => decide::replay(args, config, console),
         WebhooksCommand::Attempts(args) => list::attempts(args, config, console),
     }
 }

@@ -212,6 +212,23 @@ impl Ledger {
         self.wait_again(sequence, due_ms);
     }
 
+    /// Opens an event again that was settled: it is due now, with all its attempts before it. False if it was never taken,
+    /// or is open anyway.
+    pub fn reopen(&mut self, sequence: u64, lane: Option<Lane>, now_ms: u64) -> bool {
+        if sequence == 0 || sequence > self.read || self.open.contains_key(&sequence) {
+            return false;
+        }
+        self.version += 1;
+        let lane = lane.filter(|_| self.ordering == Ordering::Aggregate);
+        self.enter(sequence, Open { lane, attempts: 0, phase: Phase::Waiting { due_ms: now_ms } });
+        true
+    }
+
+    /// Whether an event is open, or its settling is not confirmed.
+    pub fn is_open(&self, sequence: u64) -> bool {
+        self.open.contains_key(&sequence)
+    }
+
     /// What waits for a time waits no longer.
     pub fn hurry(&mut self, now_ms: u64) {
         let late: Vec<_> = self.startable.iter().copied().filter(|(due_ms, _)| *due_ms > now_ms).collect();
@@ -237,23 +254,48 @@ impl Ledger {
     }
 
     fn wait_again(&mut self, sequence: u64, due_ms: u64) {
-        if let Some(open) = self.open.get_mut(&sequence) {
-            open.phase = Phase::Waiting { due_ms };
-            self.running -= 1;
-            // It was at the head of its lane, and nothing gets before it.
-            self.startable.insert((due_ms, sequence));
+        let Some(open) = self.open.get_mut(&sequence) else { return };
+        open.phase = Phase::Waiting { due_ms };
+        self.running -= 1;
+        match open.lane {
+            Some(lane) => self.line_up(lane),
+            None => drop(self.startable.insert((due_ms, sequence))),
         }
     }
 
     fn enter(&mut self, sequence: u64, open: Open) {
         self.open.insert(sequence, open);
-        let is_head = open.lane.is_none_or(|lane| {
-            let lane = self.lanes.entry(lane).or_default();
-            lane.insert(sequence);
-            lane.first() == Some(&sequence)
-        });
-        if let (true, Phase::Waiting { due_ms }) = (is_head, open.phase) {
-            self.startable.insert((due_ms, sequence));
+        match (open.lane, open.phase) {
+            (Some(lane), _) => {
+                self.lanes.entry(lane).or_default().insert(sequence);
+                self.line_up(lane);
+            }
+            (None, Phase::Waiting { due_ms }) => drop(self.startable.insert((due_ms, sequence))),
+            (None, _) => {}
+        }
+    }
+
+    /// Of a lane, only its first event may start, and only if none is on its way or waits for its settling to be confirmed.
+    fn line_up(&mut self, lane: Lane) {
+        let waiting = |open: &BTreeMap<u64, Open>, sequence: &u64| match open.get(sequence)?.phase {
+            Phase::Waiting { due_ms } => Some((due_ms, *sequence)),
+            Phase::Running | Phase::Settling => None,
+        };
+        let Some(sequences) = self.lanes.get(&lane) else { return };
+        let mut first = None;
+        let mut is_busy = false;
+        // An event that was opened again may stand before the one that was the first until now: look at all that can matter.
+        for sequence in sequences {
+            match waiting(&self.open, sequence) {
+                Some(entry) if first.is_none() => first = Some(entry),
+                Some(entry) => drop(self.startable.remove(&entry)),
+                None => is_busy = true,
+            }
+        }
+        match first {
+            Some(entry) if is_busy => drop(self.startable.remove(&entry)),
+            Some(entry) => drop(self.startable.insert(entry)),
+            None => {}
         }
     }
 
@@ -262,13 +304,10 @@ impl Ledger {
         let Some(lane) = self.open.remove(&sequence).and_then(|open| open.lane) else { return };
         let Some(waiting) = self.lanes.get_mut(&lane) else { return };
         waiting.remove(&sequence);
-        match waiting.first().copied() {
-            None => drop(self.lanes.remove(&lane)),
-            Some(next) => {
-                if let Some(Phase::Waiting { due_ms }) = self.open.get(&next).map(|open| open.phase) {
-                    self.startable.insert((due_ms, next));
-                }
-            }
+        if waiting.is_empty() {
+            self.lanes.remove(&lane);
+        } else {
+            self.line_up(lane);
         }
     }
 }

@@ -46,8 +46,8 @@ pub use self::{
     signature::{SecretError, SigningSecret, signature_header},
     stats::{EndpointSeen, EndpointStats},
     store::{
-        DeadLetter, Disabled, DisabledBy, LoggedAttempt, Record, SaveError, SetupError, Store, StoreError, Wish,
-        Written,
+        DeadLetter, Disabled, DisabledBy, LetterSeen, LoggedAttempt, OutboxSeen, Record, SaveError, SetupError, Store,
+        StoreError, Wish, Written,
     },
     target::{Target, TargetError},
     verdict::{Outcome, OutcomeClass, Verdict, judge},

@@ -38,7 +38,7 @@ impl EventReader {
     /// Reads what stands behind this sequence and has one of these subjects.
     pub(super) fn start(store: Store, subjects: Vec<String>, after: u64) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
-        let reading = Reading { store, subjects, read: after, events: sender, is_cautious: false };
+        let reading = Reading { store, subjects, read: after, events: sender, told: 0, is_cautious: false };
         Self { events, task: tokio::spawn(reading.go_on()) }
     }
 
@@ -60,6 +60,8 @@ struct Reading {
     /// The last event that was handed on.
     read: u64,
     events: mpsc::Sender<Event>,
+    /// Up to where it was told that the stream dropped messages.
+    told: u64,
     /// Whether the last batch failed, perhaps because a message is larger than a batch may be.
     is_cautious: bool,
 }
@@ -77,6 +79,7 @@ impl Reading {
     /// Reads until something is odd.
     async fn through_one_consumer(&mut self) -> Result<(), async_nats::Error> {
         let stream = self.store.outbox_stream().await?;
+        self.tell_of_a_gap().await?;
         let consumer = self.consumer(&stream).await?;
         let mut seen = 0;
         loop {
@@ -109,6 +112,24 @@ impl Reading {
             }
             self.is_cautious &= of_batch == 0;
         }
+    }
+
+    /// What the stream dropped before it was read is gone for this reader, as for any other; but not in silence.
+    async fn tell_of_a_gap(&mut self) -> Result<(), async_nats::Error> {
+        let first = self.store.outbox().await?.first_sequence;
+        if self.read > 0 && first > self.read + 1 && self.read >= self.told {
+            let gone = first - self.read - 1;
+            self.told = first;
+            let action = "let the stream keep events for longer than an endpoint may be away";
+            tracing::error!(
+                read = self.read,
+                first,
+                gone,
+                action,
+                "the stream dropped messages before they were read; events for webhooks may be among them"
+            );
+        }
+        Ok(())
     }
 
     async fn consumer(&self, stream: &Stream<()>) -> Result<Consumer<pull::Config>, async_nats::Error> {

@@ -3,6 +3,7 @@
 //! The record is written by compare-and-set: a write names the one before it, and is refused if there was another. A write
 //! whose answer is missing is looked up, not repeated. Reading goes to the streams' leaders, never to a replica.
 
+mod letters;
 mod log;
 mod record;
 mod setup;
@@ -22,6 +23,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 pub use self::{
+    letters::{DeadLetter, LetterSeen},
     log::LoggedAttempt,
     record::{Disabled, DisabledBy, Record, Wish},
     setup::SetupError,
@@ -35,6 +37,8 @@ const STATE_PREFIX: &str = "walpost_webhooks";
 const LOG_PREFIX: &str = "walpost_webhook_log";
 /// How long an answer may take. Several of them fit into a lease.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+/// How often one tries to add to what others wish.
+const MOST_WISHES_AT_ONCE: u32 = 5;
 /// JetStream's error for a message that is not there.
 const NO_MESSAGE: u64 = 10037;
 
@@ -54,6 +58,17 @@ pub struct Written<T> {
     pub revision: u64,
     /// What is written.
     pub value: T,
+}
+
+/// What matters of the outbox stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxSeen {
+    /// The first sequence that it holds.
+    pub first_sequence: u64,
+    /// The last sequence.
+    pub last_sequence: u64,
+    /// When it was made, in nanoseconds since 1970.
+    pub created_ns: i64,
 }
 
 /// Why a record was not written.
@@ -140,9 +155,23 @@ impl Store {
         self.last(&self.subject("wish", endpoint)).await
     }
 
-    /// Wishes something for an endpoint.
-    pub async fn make_wish(&self, endpoint: &EndpointName, wish: Wish) -> Result<u64, StoreError> {
-        self.put(&self.subject("wish", endpoint), None, &wish).await
+    /// Wishes something for an endpoint, besides what was wished and is not granted yet.
+    pub async fn make_wish(&self, endpoint: &EndpointName, wish: Wish) -> Result<(), StoreError> {
+        let mut attempts = 0..MOST_WISHES_AT_ONCE;
+        loop {
+            attempts.next();
+            let granted = self.record(endpoint).await?.map_or(0, |record| record.value.wish);
+            let last = self.wish(endpoint).await?;
+            let revision = last.as_ref().map_or(0, |last| last.revision);
+            let before = last.filter(|last| last.revision > granted).map(|last| last.value).unwrap_or_default();
+            let all = before.and_then(wish.clone());
+            match self.put(&self.subject("wish", endpoint), Some(revision), &all).await {
+                Ok(_) => return Ok(()),
+                Err(error) if attempts.is_empty() => return Err(error),
+                // Somebody else wished something meanwhile, perhaps.
+                Err(_) => {}
+            }
+        }
     }
 
     /// An event of the outbox stream, if it is still there.
@@ -158,27 +187,21 @@ impl Store {
         }
     }
 
-    /// The last sequence of the outbox stream.
-    pub async fn last_sequence(&self) -> Result<u64, StoreError> {
+    /// The outbox stream as it is now.
+    pub async fn outbox(&self) -> Result<OutboxSeen, StoreError> {
         let stream = self.outbox_stream().await?;
         let info = stream.get_info().await.map_err(|error| StoreError::new("look at the stream", error))?;
-        Ok(info.state.last_sequence)
+        let created_ns = info.created.unix_timestamp_nanos();
+        Ok(OutboxSeen {
+            first_sequence: info.state.first_sequence,
+            last_sequence: info.state.last_sequence,
+            created_ns: i64::try_from(created_ns).unwrap_or(i64::MAX),
+        })
     }
 
     /// The outbox stream.
     pub async fn outbox_stream(&self) -> Result<Stream<()>, StoreError> {
         self.stream(&self.outbox, "look at the stream").await
-    }
-
-    /// Stores a dead letter; one of the same event for the same endpoint gives way.
-    pub async fn bury(&self, endpoint: &EndpointName, letter: &DeadLetter<'_>) -> Result<(), StoreError> {
-        let subject = format!("{}.{}", self.subject("dead", endpoint), letter.sequence);
-        let mut headers = HeaderMap::new();
-        for (name, value) in letter.headers() {
-            headers.insert(name, value.as_str());
-        }
-        let body = letter.event.map_or_else(Bytes::new, |event| event.payload.clone());
-        self.publish(subject, headers, body, "store a dead letter").await.map(drop)
     }
 
     /// Writes into the log that an endpoint was disabled.
@@ -246,41 +269,5 @@ impl Store {
         let sent = self.jetstream.publish_with_headers(subject, headers, body).await;
         let answer = sent.map_err(|error| StoreError::new(what, error))?.await;
         Ok(answer.map_err(|error| StoreError::new(what, error))?.sequence)
-    }
-}
-
-/// An event that an endpoint did not take.
-#[derive(Debug)]
-pub struct DeadLetter<'a> {
-    /// The event's sequence.
-    pub sequence: u64,
-    /// The event, if it was still there.
-    pub event: Option<&'a Event>,
-    /// How many attempts failed.
-    pub attempts: u32,
-    /// What the last one came to, in a word.
-    pub reason: &'static str,
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-}
-
-impl DeadLetter<'_> {
-    fn headers(&self) -> Vec<(&str, String)> {
-        let mut headers = vec![
-            ("Walpost-Sequence", self.sequence.to_string()),
-            ("Walpost-Reason", self.reason.to_owned()),
-            ("Walpost-Attempts", self.attempts.to_string()),
-            ("Walpost-Dead-At-Ms", self.at_ms.to_string()),
-        ];
-        if let Some(event) = self.event {
-            headers.push(("Walpost-Event-Id", event.id.clone()));
-            headers.push(("Walpost-Event-Type", event.event_type.clone()));
-            headers.push(("Walpost-Aggregate-Type", event.aggregate_type.clone()));
-            headers.push(("Walpost-Aggregate-Id", event.aggregate_id.clone()));
-            headers.push(("Walpost-Subject", event.subject.clone()));
-            headers.extend(event.created_at.iter().map(|at| ("Walpost-Created-At", at.clone())));
-            headers.extend(event.headers.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        }
-        headers
     }
 }

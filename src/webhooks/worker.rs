@@ -6,6 +6,7 @@
 
 mod attempt;
 mod desk;
+mod wishes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -124,11 +125,23 @@ impl Worker {
 
     /// The record with us as its owner; a new one if there was none.
     async fn written_in(&self, there: Option<Record>) -> Result<Record, StoreError> {
+        let outbox = self.store.outbox().await?;
         let mut record = match (there, self.endpoint.start) {
             (Some(record), _) => record,
-            (None, Start::All) => Record::begin(0),
-            (None, Start::New) => Record::begin(self.store.last_sequence().await?),
+            (None, Start::All) => Record::begin(0, outbox.created_ns),
+            (None, Start::New) => Record::begin(outbox.last_sequence, outbox.created_ns),
         };
+        if record.stream_created_ns != outbox.created_ns {
+            let why = "the outbox stream was made anew, and its sequences mean something else now; to begin anew with it, \
+                       purge the subject of the endpoint's state in the stream of webhooks (docs/guides/webhooks.md)";
+            return Err(StoreError::new("go on", why));
+        }
+        if record.ledger.read > outbox.last_sequence {
+            let (endpoint, read, last) = (&self.endpoint.name, record.ledger.read, outbox.last_sequence);
+            tracing::warn!(%endpoint, read, last, "the outbox stream lost its end; what takes its place is sent");
+            record.ledger.read = last;
+            record.ledger.open.retain(|open| open.0 <= last);
+        }
         record.owner = Some(self.me.clone());
         record.beat += 1;
         Ok(record)

@@ -27,6 +27,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("webhooks-test", &["webhooks", "test"]),
     ("webhooks-enable", &["webhooks", "enable"]),
     ("webhooks-disable", &["webhooks", "disable"]),
+    ("webhooks-dead", &["webhooks", "dead"]),
+    ("webhooks-replay", &["webhooks", "replay"]),
     ("webhooks-attempts", &["webhooks", "attempts"]),
     ("sandbox", &["sandbox"]),
     ("config", &["config"]),

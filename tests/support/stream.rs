@@ -6,7 +6,7 @@ use async_nats::{
     ConnectOptions,
     jetstream::{
         self, Context,
-        stream::{Config, RawMessageError, Stream},
+        stream::{Config, RawMessageError, RetentionPolicy, Stream},
     },
 };
 use futures_util::{StreamExt, TryStreamExt};
@@ -68,6 +68,13 @@ impl Reader {
         let mut config = stream.cached_info().config.clone();
         change(&mut config);
         Box::pin(self.jetstream.update_stream(config)).await.is_ok()
+    }
+
+    /// Deletes the stream and makes it again, with another retention.
+    pub(crate) async fn remake(&self, retention: RetentionPolicy) {
+        let config = Config { retention, ..self.stream().await.cached_info().config.clone() };
+        self.jetstream.delete_stream(&self.name).await.unwrap();
+        Box::pin(self.jetstream.create_stream(config)).await.unwrap();
     }
 
     /// Removes all messages.

@@ -1,5 +1,6 @@
 //! Endpoints that fail: dead letters, disabling, and nobody else who notices.
 
+use async_nats::jetstream::stream::RetentionPolicy;
 use serde_json::Value;
 
 use crate::{
@@ -90,4 +91,62 @@ async fn an_endpoint_that_fails_for_too_long_is_disabled_and_events_that_the_str
     wait::until("what is gone is told", async || place.dead("a").await.len() == 3).await;
     assert!(place.dead("a").await.iter().all(|letter| letter.header("Walpost-Reason") == "not_in_stream"));
     assert_eq!(worker.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn dead_letters_are_sent_again_even_if_the_stream_has_lost_their_events() {
+    let hooks = Hooks::start(500, AT_ONCE).await;
+    let more = "start = \"all\"\nretries = []\nordering = \"aggregate\"";
+    let place = Place::set(&endpoint("a", &hooks.url(), more)).await;
+    let mut worker = place.worker();
+    place.record(12, 2).await;
+    wait::until("all are dead", async || place.dead("a").await.len() == 12).await;
+    wait::until("nothing is open", async || place.state("a").await["open"] == 0).await;
+    place.stage.reader.purge().await;
+    let table = place.run(&["webhooks", "dead", "a"]).await;
+    assert_eq!(table.matches("server_error").count(), 12, "{table}");
+
+    // Once more in vain: the letters stay, with their payloads.
+    assert!(place.run(&["webhooks", "replay", "a", "--all"]).await.starts_with("sent again  12 events to a"));
+    wait::until("all were sent again", async || hooks.all().len() == 24).await;
+    wait::until("nothing is open", async || place.state("a").await["open"] == 0).await;
+    assert_eq!(place.dead("a").await.len(), 12);
+
+    // Nobody is there when it is wished; two wishes are both granted.
+    worker.kill().await;
+    hooks.answer(200);
+    let some: Vec<String> = place.committed().await.into_iter().take(2).collect();
+    place.run(&["webhooks", "replay", "a", &some[0]]).await;
+    place.run(&["webhooks", "replay", "a", &some[1]]).await;
+    let answer = place.settings().run(&["webhooks", "replay", "a", "nobody"]).await;
+    assert_eq!((answer.code, answer.stderr.contains("no dead letter of event nobody")), (Some(1), true));
+    worker = place.worker();
+    wait::until("both are taken", async || hooks.taken() == some.iter().cloned().collect()).await;
+    wait::until("their letters are gone", async || place.dead("a").await.len() == 10).await;
+    place.run(&["webhooks", "replay", "a", "--all"]).await;
+    wait::until("all are taken", async || hooks.taken() == place.committed().await).await;
+    wait::until("no letter is left", async || place.dead("a").await.is_empty()).await;
+    let last = hooks.all().pop().unwrap();
+    assert!(last.body["data"]["n"].is_number() && last.body["type"] == "OrderPlaced", "{}", last.body);
+    assert_eq!(worker.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn a_stream_that_was_made_anew_is_refused_and_one_that_forgets_what_is_read_too() {
+    let hooks = Hooks::start(200, AT_ONCE).await;
+    let place = Place::set(&endpoint("a", &hooks.url(), "start = \"all\"")).await;
+    let worker = place.worker();
+    place.record(3, 1).await;
+    wait::until("three are taken", async || hooks.taken().len() == 3).await;
+    assert_eq!(worker.terminate().await, 0);
+    place.stage.reader.remake(RetentionPolicy::Limits).await;
+    let worker = place.worker();
+    wait::until("it says what is wrong", async || worker.log().contains("was made anew")).await;
+    wait::until("it is not ready", async || worker.get("/ready").await.is_some_and(|page| page.code == 503)).await;
+    assert_eq!(hooks.all().len(), 3);
+    assert_eq!(worker.terminate().await, 0);
+    place.stage.reader.remake(RetentionPolicy::Interest).await;
+    let answer = place.settings().run(&["webhooks", "run"]).await;
+    assert!(answer.stderr.contains("webhooks need Limits retention"), "{}", answer.stderr);
+    assert_eq!(answer.code, Some(1));
 }

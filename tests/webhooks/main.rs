@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod busy;
 mod client;
 mod delivers;
 mod fails;

@@ -123,6 +123,14 @@ impl Place {
         messages.map(|message| letter(message.unwrap())).collect().await
     }
 
+    /// How many dead letters an endpoint has.
+    pub(crate) async fn count_dead(&self, endpoint: &str) -> u64 {
+        let client = async_nats::connect(self.stage.broker.url()).await.unwrap();
+        let stream = Box::pin(jetstream::new(client).get_stream("OUTBOX_WEBHOOKS")).await.unwrap();
+        let subjects = stream.info_with_subjects(format!("walpost_webhooks.OUTBOX.dead.{endpoint}.*")).await.unwrap();
+        subjects.count().await as u64
+    }
+
     /// How an endpoint stands.
     pub(crate) async fn state(&self, endpoint: &str) -> Value {
         serde_json::from_str(&self.run(&["webhooks", "show", endpoint, "--format", "json"]).await).unwrap()

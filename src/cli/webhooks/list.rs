@@ -25,7 +25,7 @@ pub(super) fn list(args: &WebhooksListArgs, config: &WorkerConfig, console: &mut
         for endpoint in endpoints {
             records.push(record_of(&store, endpoint).await?);
         }
-        Ok((store.last_sequence().await.map_err(refused)?, records))
+        Ok((store.outbox().await.map_err(refused)?.last_sequence, records))
     })?;
     let all = endpoints.iter().zip(&records);
     let text = match args.format {
@@ -54,7 +54,7 @@ pub(super) fn show(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut
     let endpoint = find(config, &args.endpoint)?;
     let (last, record) = runtime::block_on(async {
         let store = store(config).await?;
-        Ok((store.last_sequence().await.map_err(refused)?, record_of(&store, endpoint).await?))
+        Ok((store.outbox().await.map_err(refused)?.last_sequence, record_of(&store, endpoint).await?))
     })?;
     let record = record.as_ref();
     let text = match args.format {
@@ -71,6 +71,28 @@ pub(super) fn show(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut
             serde_json::to_string_pretty(&all).map_err(Failure::new)?
         }
         OutputFormat::Human => page(endpoint, record, last),
+    };
+    writeln!(console.out(), "{text}")?;
+    Ok(Exit::Done)
+}
+
+/// Lists the dead letters of an endpoint.
+pub(super) fn dead(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
+    let endpoint = find(config, &args.endpoint)?;
+    let letters = runtime::block_on(async { store(config).await?.letters(&endpoint.name).await.map_err(refused) })?;
+    let text = match args.format {
+        OutputFormat::Json => serde_json::to_string_pretty(&letters).map_err(Failure::new)?,
+        OutputFormat::Human => {
+            let mut table = plain_table(&["event", "type", "aggregate", "reason", "attempts", "dead at"]);
+            for letter in letters {
+                let or_nothing = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+                let (attempts, at) = (letter.attempts.to_string(), time(letter.at_ms).unwrap_or_default());
+                let (event, kind) = (or_nothing(letter.event), or_nothing(letter.event_type));
+                let texts = [event, kind, or_nothing(letter.aggregate), letter.reason, attempts, at];
+                table.add_row(texts.map(|text| text.chars().flat_map(visible).collect::<String>()));
+            }
+            trimmed(table)
+        }
     };
     writeln!(console.out(), "{text}")?;
     Ok(Exit::Done)

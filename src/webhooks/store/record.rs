@@ -24,13 +24,27 @@ pub struct Record {
     pub disabled: Option<Disabled>,
     /// The wish that was granted last.
     pub wish: u64,
+    /// Events that were opened again and whose dead letters are still there.
+    #[serde(default)]
+    pub again: Vec<u64>,
+    /// When the outbox stream was made, in nanoseconds since 1970: sequences of another stream mean nothing.
+    pub stream_created_ns: i64,
 }
 
 impl Record {
-    /// Of an endpoint that begins behind this sequence.
-    pub fn begin(read: u64) -> Self {
-        let ledger = Saved { read, open: Vec::new() };
-        Self { version: VERSION, owner: None, beat: 0, ledger, failing_since_ms: None, disabled: None, wish: 0 }
+    /// Of an endpoint that begins behind this sequence of a stream that was made then.
+    pub fn begin(read: u64, stream_created_ns: i64) -> Self {
+        Self {
+            version: VERSION,
+            owner: None,
+            beat: 0,
+            ledger: Saved { read, open: Vec::new() },
+            failing_since_ms: None,
+            disabled: None,
+            wish: 0,
+            again: Vec::new(),
+            stream_created_ns,
+        }
     }
 
     /// Whether it is of a form that is known.
@@ -79,10 +93,23 @@ impl DisabledBy {
 }
 
 /// What people wish for an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wish {
-    /// Whether events are to be sent.
-    pub enabled: bool,
+    /// Whether events are to be sent; nothing if that stays as it is.
+    pub enabled: Option<bool>,
+    /// The dead letters whose events are to be sent again.
+    #[serde(default)]
+    pub again: Vec<u64>,
+}
+
+impl Wish {
+    /// Both wishes in one; of two that contradict each other the later.
+    pub(super) fn and_then(mut self, later: Self) -> Self {
+        self.again.extend(later.again);
+        self.again.sort_unstable();
+        self.again.dedup();
+        Self { enabled: later.enabled.or(self.enabled), again: self.again }
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_stays_small() {
-        let mut record = Record::begin(7);
+        let mut record = Record::begin(7, 1);
         record.owner = Some("a".to_owned());
         record.ledger.open = vec![SavedEvent(3, 1, 1_790_000_000_000)];
         record.disabled = Some(Disabled { by: DisabledBy::Gone, at_ms: 5, is_told: false });
@@ -102,5 +129,12 @@ mod tests {
         record.ledger.open = (0..10_000).map(|n| SavedEvent(u64::MAX - n, u32::MAX, u64::MAX)).collect();
         // The default largest message of NATS is 1 MiB.
         assert!(serde_json::to_vec(&record).unwrap().len() < 1_000_000);
+    }
+
+    #[test]
+    fn wishes_add_up() {
+        let wish = |enabled, again: &[u64]| Wish { enabled, again: again.to_vec() };
+        assert_eq!(wish(Some(true), &[3]).and_then(wish(None, &[1, 3])), wish(Some(true), &[1, 3]));
+        assert_eq!(wish(Some(true), &[]).and_then(wish(Some(false), &[])), wish(Some(false), &[]));
     }
 }

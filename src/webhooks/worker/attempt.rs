@@ -9,7 +9,7 @@ use super::Worker;
 use crate::webhooks::{
     compose::compose,
     event::Event,
-    store::{DeadLetter, LoggedAttempt},
+    store::{DeadLetter, LoggedAttempt, StoreError},
     verdict::{Outcome, Verdict, judge},
 };
 
@@ -49,7 +49,7 @@ pub(super) enum Follows {
 pub(super) async fn attempt(worker: Arc<Worker>, sequence: u64, failed: u32, at_hand: Option<Event>) -> Attempted {
     let event = match at_hand {
         Some(event) => Some(event),
-        None => match worker.store.event(sequence).await {
+        None => match find(&worker, sequence).await {
             Ok(event) => event,
             Err(_) => return Attempted { sequence, result: Follows::NotTried },
         },
@@ -60,6 +60,14 @@ pub(super) async fn attempt(worker: Arc<Worker>, sequence: u64, failed: u32, at_
     };
     let result = tried(&worker, &event, failed).await;
     Attempted { sequence, result }
+}
+
+/// The event as the stream has it, or a dead letter of it.
+pub(super) async fn find(worker: &Worker, sequence: u64) -> Result<Option<Event>, StoreError> {
+    match worker.store.event(sequence).await? {
+        Some(event) => Ok(Some(event)),
+        None => worker.store.buried(&worker.endpoint.name, sequence).await,
+    }
 }
 
 async fn tried(worker: &Worker, event: &Event, failed: u32) -> Follows {

@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Worker,
-    attempt::{Attempted, Follows, attempt, now_ms},
+    attempt::{self, Attempted, Follows, now_ms},
+    wishes::{Wanted, lanes_of, wanted},
 };
 use crate::webhooks::{
     event::Event,
-    ledger::{Lane, Ledger, Ordering},
+    ledger::{Lane, Ledger, Saved},
     reader::EventReader,
-    store::{Disabled, DisabledBy, Record, SaveError, Wish, Written},
+    store::{Disabled, DisabledBy, Record, SaveError, Written},
 };
 
 /// The shortest time between two writes of a record.
@@ -69,11 +70,15 @@ pub(super) struct Desk {
     /// Events that wait, as long as there is room for them.
     at_hand: HashMap<u64, Event>,
     at_hand_bytes: usize,
-    /// The last look for wishes.
-    wishes: JoinSet<Option<Written<Wish>>>,
+    /// The look for wishes that is under way.
+    wishes: JoinSet<Option<Wanted>>,
     wished_at: Instant,
     /// What tells of the end of the endpoint's service.
     telling: JoinSet<bool>,
+    /// Events that were opened again and are settled in the version that is being written.
+    done_again: Vec<u64>,
+    /// What removes their dead letters.
+    exhuming: JoinSet<Option<u64>>,
 }
 
 type Joined<T> = Option<Result<T, JoinError>>;
@@ -82,16 +87,11 @@ impl Desk {
     /// Takes up the work that `held` describes.
     pub(super) async fn open(worker: Arc<Worker>, held: Written<Record>) -> Result<Self, SaveError> {
         let Written { revision, value: record } = held;
-        let mut lanes = HashMap::new();
-        if worker.endpoint.ordering == Ordering::Aggregate {
-            for open in &record.ledger.open {
-                if let Some(event) = worker.store.event(open.0).await? {
-                    lanes.insert(open.0, Lane::of(&event.aggregate_type, &event.aggregate_id));
-                }
-            }
-        }
-        let ledger =
-            Ledger::restore(worker.endpoint.ordering, &record.ledger, |sequence| lanes.get(&sequence).copied());
+        let open = record.ledger.open.iter().map(|open| open.0).collect();
+        let lanes: HashMap<u64, Option<Lane>> = lanes_of(&worker, open).await?.into_iter().collect();
+        let ledger = Ledger::restore(worker.endpoint.ordering, &record.ledger, |sequence| {
+            lanes.get(&sequence).copied().flatten()
+        });
         let now = Instant::now();
         Ok(Self {
             worker,
@@ -109,6 +109,8 @@ impl Desk {
             wishes: JoinSet::new(),
             wished_at: now,
             telling: JoinSet::new(),
+            done_again: Vec::new(),
+            exhuming: JoinSet::new(),
         })
     }
 
@@ -142,8 +144,9 @@ impl Desk {
                 () = stop.cancelled(), if !is_stopping => {}
                 written = self.writing.join_next(), if !self.writing.is_empty() => self.take_answer(written)?,
                 attempted = self.attempts.join_next(), if !self.attempts.is_empty() => self.take_attempt(&attempted),
-                wish = self.wishes.join_next(), if !self.wishes.is_empty() => self.take_wish(&wish),
+                wish = self.wishes.join_next(), if !self.wishes.is_empty() => self.take_wish(wish),
                 told = self.telling.join_next(), if !self.telling.is_empty() => self.take_told(told),
+                gone = self.exhuming.join_next(), if !self.exhuming.is_empty() => self.take_exhumed(&gone),
                 event = reader.next(), if takes_events => self.take_event(event),
                 () = sleep_until(moment) => {}
             }
@@ -167,7 +170,7 @@ impl Desk {
             let Some((sequence, failed)) = self.ledger.start(now_ms()) else { return };
             let at_hand = self.at_hand.remove(&sequence);
             self.at_hand_bytes -= at_hand.as_ref().map_or(0, |event| event.payload.len());
-            self.attempts.spawn(attempt(Arc::clone(&self.worker), sequence, failed, at_hand));
+            self.attempts.spawn(attempt::attempt(Arc::clone(&self.worker), sequence, failed, at_hand));
         }
     }
 
@@ -186,10 +189,14 @@ impl Desk {
         let Some(Ok(Attempted { sequence, result })) = *attempted else { return };
         match result {
             Follows::Delivered => {
-                self.is_changed |= self.record.failing_since_ms.take().is_some();
+                if self.record.failing_since_ms.take().is_some() {
+                    self.is_changed = true;
+                    tracing::info!(endpoint = %self.worker.endpoint.name, "the endpoint takes events again");
+                }
                 self.ledger.settle(sequence);
             }
             Follows::Dead => {
+                self.record.again.retain(|again| *again != sequence);
                 self.note_failure();
                 self.ledger.settle(sequence);
             }
@@ -207,7 +214,11 @@ impl Desk {
 
     fn note_failure(&mut self) {
         let now = now_ms();
-        self.is_changed |= self.record.failing_since_ms.is_none();
+        if self.record.failing_since_ms.is_none() {
+            self.is_changed = true;
+            let action = "nothing if it passes; `walpost webhooks show` and `attempts` tell more";
+            tracing::warn!(endpoint = %self.worker.endpoint.name, action, "the endpoint fails; its events are tried again");
+        }
         let since = *self.record.failing_since_ms.get_or_insert(now);
         if u128::from(now.saturating_sub(since)) >= self.worker.endpoint.disable_after.as_millis() {
             self.disable(DisabledBy::Failing);
@@ -236,6 +247,7 @@ impl Desk {
 
     fn write(&mut self) {
         let (version, saved) = self.ledger.to_save();
+        self.done_again = self.record.again.iter().copied().filter(|again| is_settled(&saved, *again)).collect();
         self.record.ledger = saved;
         self.record.beat += 1;
         self.is_changed = false;
@@ -255,6 +267,7 @@ impl Desk {
                 self.confirmed_at = sent_at;
                 self.ledger.confirm(version);
                 self.tell_if_disabled();
+                self.exhume();
                 Ok(())
             }
             Some(Ok((_, _, Err(SaveError::Overtaken)))) => Err(SaveError::Overtaken),
@@ -287,25 +300,48 @@ impl Desk {
     fn look_for_wishes(&mut self) {
         if self.wishes.is_empty() && self.wished_at.elapsed() >= WISH_GLANCE {
             self.wished_at = Instant::now();
-            let worker = Arc::clone(&self.worker);
-            self.wishes.spawn(async move { worker.store.wish(&worker.endpoint.name).await.ok().flatten() });
+            self.wishes.spawn(wanted(Arc::clone(&self.worker), self.record.wish));
         }
     }
 
-    fn take_wish(&mut self, wish: &Joined<Option<Written<Wish>>>) {
-        let Some(Ok(Some(Written { revision, value: Wish { enabled } }))) = *wish else { return };
-        if revision <= self.record.wish {
-            return;
-        }
+    fn take_wish(&mut self, wish: Joined<Option<Wanted>>) {
+        let Some(Ok(Some(Wanted { revision, enabled, again }))) = wish else { return };
         self.record.wish = revision;
         self.is_changed = true;
-        if enabled {
-            tracing::info!(endpoint = %self.worker.endpoint.name, "the endpoint is enabled");
-            self.record.disabled = None;
-            self.record.failing_since_ms = None;
-            self.ledger.hurry(now_ms());
-        } else {
-            self.disable(DisabledBy::Wish);
+        for (sequence, lane) in again {
+            if self.ledger.reopen(sequence, lane, now_ms()) {
+                self.record.again.push(sequence);
+            }
+        }
+        match enabled {
+            Some(true) => {
+                tracing::info!(endpoint = %self.worker.endpoint.name, "the endpoint is enabled");
+                self.record.disabled = None;
+                self.record.failing_since_ms = None;
+                self.ledger.hurry(now_ms());
+            }
+            Some(false) => self.disable(DisabledBy::Wish),
+            None => {}
+        }
+    }
+
+    /// Removes the dead letters of what was delivered after all, now that the record says so.
+    fn exhume(&mut self) {
+        if !self.exhuming.is_empty() {
+            return;
+        }
+        for sequence in std::mem::take(&mut self.done_again) {
+            let worker = Arc::clone(&self.worker);
+            self.exhuming.spawn(async move {
+                worker.store.exhume(&worker.endpoint.name, sequence).await.ok().map(|()| sequence)
+            });
+        }
+    }
+
+    fn take_exhumed(&mut self, gone: &Joined<Option<u64>>) {
+        if let Some(Ok(Some(sequence))) = *gone {
+            self.record.again.retain(|again| *again != sequence);
+            self.is_changed = true;
         }
     }
 
@@ -349,4 +385,9 @@ impl Desk {
     fn show(&self) {
         self.worker.stats.show(self.ledger.read(), self.ledger.open(), self.record.disabled.is_some());
     }
+}
+
+/// Whether an event that was taken is settled in this version.
+fn is_settled(saved: &Saved, sequence: u64) -> bool {
+    saved.open.iter().all(|open| open.0 != sequence)
 }

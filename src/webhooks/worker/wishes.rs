@@ -1,0 +1,48 @@
+//! What people wish for an endpoint, and what it takes to grant it.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{Worker, attempt};
+use crate::webhooks::{
+    ledger::{Lane, Ordering},
+    store::{StoreError, Wish, Written},
+};
+
+/// How many events are looked up at once.
+const LOOKED_UP_AT_ONCE: usize = 64;
+
+/// A wish that is not granted yet.
+pub(super) struct Wanted {
+    /// Which it is.
+    pub(super) revision: u64,
+    /// Whether events are to be sent; nothing if that stays as it is.
+    pub(super) enabled: Option<bool>,
+    /// The events that are to be sent again, with their lanes.
+    pub(super) again: Vec<(u64, Option<Lane>)>,
+}
+
+/// The wish that was made after the one of this revision, if there is one.
+pub(super) async fn wanted(worker: Arc<Worker>, granted: u64) -> Option<Wanted> {
+    let wish = worker.store.wish(&worker.endpoint.name).await.ok().flatten();
+    let Written { revision, value: Wish { enabled, again } } = wish.filter(|wish| wish.revision > granted)?;
+    let again = lanes_of(&worker, again).await.ok()?;
+    Some(Wanted { revision, enabled, again })
+}
+
+/// The lane of each of these events; none for those that are gone, or if there is no order to keep.
+pub(super) async fn lanes_of(
+    worker: &Arc<Worker>,
+    sequences: Vec<u64>,
+) -> Result<Vec<(u64, Option<Lane>)>, StoreError> {
+    if worker.endpoint.ordering == Ordering::None {
+        return Ok(sequences.into_iter().map(|sequence| (sequence, None)).collect());
+    }
+    let lane = async |sequence: u64| {
+        let event = attempt::find(worker, sequence).await?;
+        let lane = event.map(|event| Lane::of(&event.aggregate_type, &event.aggregate_id));
+        Ok((sequence, lane))
+    };
+    stream::iter(sequences).map(lane).buffered(LOOKED_UP_AT_ONCE).try_collect().await
+}
