@@ -37,6 +37,8 @@ const STATE_PREFIX: &str = "walpost_webhooks";
 const LOG_PREFIX: &str = "walpost_webhook_log";
 /// How long an answer may take. Several of them fit into a lease.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+/// The longest subject of the log: ids are of any length, lines of the protocol are not.
+const LONGEST_SUBJECT_BYTES: usize = 1024;
 /// How often one tries to add to what others wish.
 const MOST_WISHES_AT_ONCE: u32 = 5;
 /// JetStream's error for a message that is not there.
@@ -223,6 +225,10 @@ impl Store {
         let mut subject = self.log_subject("attempt", endpoint);
         subject.push('.');
         escape_token(&attempt.event, &mut subject);
+        // A server closes the connection at a longer line.
+        if subject.len() > LONGEST_SUBJECT_BYTES {
+            return;
+        }
         if let Ok(body) = serde_json::to_vec(attempt) {
             drop(self.client.publish(subject, body.into()).await);
         }

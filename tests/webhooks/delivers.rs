@@ -22,13 +22,21 @@ async fn an_insert_arrives_once_signed_and_is_found_in_the_log() {
     let foreign = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
                    VALUES (gen_random_uuid(), 'invoice', '1', 'sent', '{}')";
     place.stage.commit(foreign).await;
-    place.record(3, 4).await;
+    let odd = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
+               VALUES (gen_random_uuid(), 'order', 'Größe 7 %', 'Bestellt ✓', '{\"n\": 0}')";
+    place.stage.commit(odd).await;
+    place.record(2, 4).await;
     let orders = "SELECT id::text FROM outbox WHERE aggregate_type = 'order'";
     let rows = place.stage.client.query(orders, &[]).await.unwrap();
     let expected: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
     wait::until("all orders are taken", async || hooks.taken() == expected).await;
     let all = hooks.all();
     assert_eq!(all.len(), expected.len(), "nothing failed, so nothing comes twice");
+    let odd = all.iter().find(|hook| hook.body["type"] == "Bestellt ✓").unwrap();
+    assert_eq!(
+        (odd.body["aggregate_id"].as_str(), odd.aggregate.as_str()),
+        (Some("Größe 7 %"), "Gr%C3%B6%C3%9Fe 7 %25")
+    );
     let first = &all[0];
     assert_eq!(first.headers["authorization"], "Bearer canary");
     assert_eq!(
@@ -136,4 +144,30 @@ async fn another_instance_goes_on_when_one_is_killed_and_at_once_when_it_stops()
     place.record(20, 3).await;
     wait::until("the last one delivers", async || hooks.taken() == place.committed().await).await;
     hooks.assert_order(&place.sequences().await);
+}
+
+#[tokio::test]
+async fn an_owner_that_stood_still_for_longer_than_its_lease_lets_go_when_it_wakes() {
+    let hooks = Hooks::start(200, Duration::from_millis(2)).await;
+    let place = Place::set(&endpoint("a", &hooks.url(), "ordering = \"aggregate\"")).await;
+    let first = place.worker();
+    place.until_begun(1).await;
+    let second = place.worker();
+    place.record(100, 5).await;
+    wait::until("the first delivers", async || hooks.taken().len() > 10).await;
+    first.freeze();
+    place.record(100, 5).await;
+    wait::until("the second delivers", async || hooks.taken().len() == 200).await;
+    first.wake();
+    wait::until("the first has let go", async || {
+        first.get("/ready").await.is_some_and(|page| page.body == "delivering to 0 of 1\n")
+    })
+    .await;
+    place.record(100, 5).await;
+    wait::until("everything is taken", async || hooks.taken() == place.committed().await).await;
+    assert_eq!(second.get("/ready").await.unwrap().body, "delivering to 1 of 1\n");
+    // What it had on its way when it stopped may come late; what is new comes in order.
+    hooks.assert_first_arrivals_in_order();
+    let log = first.log();
+    assert!(log.contains("took no news of it in time") || log.contains("another instance delivers"), "{log}");
 }

@@ -86,6 +86,16 @@ impl Hooks {
         self.all().into_iter().filter(|hook| (200..300).contains(&hook.status)).map(|hook| hook.id).collect()
     }
 
+    /// Of each aggregate, what came for the first time came in order.
+    pub(crate) fn assert_first_arrivals_in_order(&self) {
+        let mut highest: BTreeMap<String, u64> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for hook in self.all().into_iter().filter(|hook| seen.insert(hook.id.clone())) {
+            let before = highest.insert(hook.aggregate.clone(), hook.sequence).unwrap_or(0);
+            assert!(before < hook.sequence, "{} came first after {before}", hook.sequence);
+        }
+    }
+
     /// Of each aggregate, what was sent never went back behind what had been taken, and nothing was passed over.
     pub(crate) fn assert_order(&self, sequences: &BTreeMap<String, Vec<u64>>) {
         let mut sent: BTreeMap<String, Vec<u64>> = BTreeMap::new();
