@@ -1,6 +1,6 @@
 //! The metrics of webhooks. Labels come from closed sets: the endpoints of the configuration, the classes of outcomes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
@@ -37,7 +37,7 @@ struct Reading(Vec<Arc<EndpointStats>>);
 /// A gauge: its name, what it is, and its value for an endpoint.
 type Gauge = (&'static str, &'static str, fn(&EndpointSeen) -> u64);
 
-const GAUGES: [Gauge; 4] = [
+const GAUGES: [Gauge; 5] = [
     ("held", "1 if this instance delivers to the endpoint", |seen| seen.is_held.into()),
     ("disabled", "1 if the endpoint is disabled; known where it is held", |seen| seen.is_disabled.into()),
     (
@@ -45,6 +45,9 @@ const GAUGES: [Gauge; 4] = [
         "Events that are read and neither delivered nor dead letters; known where the endpoint is held",
         |seen| seen.open,
     ),
+    ("unread_events", "Events of the stream that are not read yet; known where the endpoint is held", |seen| {
+        seen.behind
+    }),
     ("read_sequence", "The sequence up to which the stream is read; known where the endpoint is held", |seen| {
         seen.read
     }),
@@ -58,6 +61,14 @@ impl Collector for Reading {
             for seen in &all {
                 ConstGauge::new(value(seen)).encode(family.encode_family(&[("endpoint", seen.name.as_str())])?)?;
             }
+        }
+        let help =
+            "When the oldest event was stored in the stream that is read and neither delivered nor a dead letter";
+        let mut family =
+            encoder.encode_descriptor("oldest_open_timestamp", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        for (seen, at) in all.iter().filter_map(|seen| Some((seen, seen.oldest_ms?))) {
+            let seconds = Duration::from_millis(at).as_secs_f64();
+            ConstGauge::new(seconds).encode(family.encode_family(&[("endpoint", seen.name.as_str())])?)?;
         }
         let help = "Attempts, by what came of them";
         let mut family = encoder.encode_descriptor("attempts", help, None, MetricType::Counter)?;

@@ -4,7 +4,7 @@
 //! Anything odd, and it is made anew behind the last event that was handed on. Invariant: no event between two that are
 //! handed on was passed over, as long as the stream holds it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
@@ -13,7 +13,7 @@ use async_nats::jetstream::{
 use futures_util::StreamExt;
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
-use super::{event::Event, store::Store};
+use super::{event::Event, stats::EndpointStats, store::Store};
 
 /// How many events are asked for at once.
 const BATCH: usize = 64;
@@ -36,9 +36,9 @@ pub(super) struct EventReader {
 
 impl EventReader {
     /// Reads what stands behind this sequence and has one of these subjects.
-    pub(super) fn start(store: Store, subjects: Vec<String>, after: u64) -> Self {
+    pub(super) fn start(store: Store, subjects: Vec<String>, after: u64, stats: Arc<EndpointStats>) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
-        let reading = Reading { store, subjects, read: after, events: sender, told: 0, is_cautious: false };
+        let reading = Reading { store, subjects, stats, read: after, events: sender, told: 0, is_cautious: false };
         Self { events, task: tokio::spawn(reading.go_on()) }
     }
 
@@ -57,6 +57,8 @@ impl Drop for EventReader {
 struct Reading {
     store: Store,
     subjects: Vec<String>,
+    /// Where it is told how much is not read yet.
+    stats: Arc<EndpointStats>,
     /// The last event that was handed on.
     read: u64,
     events: mpsc::Sender<Event>,
@@ -91,7 +93,7 @@ impl Reading {
             while let Some(message) = messages.next().await {
                 let message = message.inspect_err(|_| self.is_cautious = true)?;
                 let info = message.info()?;
-                let (sequence, number) = (info.stream_sequence, info.consumer_sequence);
+                let (sequence, number, behind) = (info.stream_sequence, info.consumer_sequence, info.pending);
                 if number != seen + 1 {
                     return Err("a message is missing".into());
                 }
@@ -102,6 +104,7 @@ impl Reading {
                     return Ok(());
                 }
                 self.read = sequence;
+                self.stats.set_behind(behind);
             }
             if of_batch == 0 {
                 // Nothing came, or what came was lost on the way.

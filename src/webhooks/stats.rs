@@ -19,6 +19,8 @@ pub struct EndpointStats {
     is_disabled: AtomicBool,
     read: AtomicU64,
     open: AtomicU64,
+    behind: AtomicU64,
+    oldest_ms: AtomicU64,
     dead: AtomicU64,
     attempts: [AtomicU64; OutcomeClass::ALL.len()],
     took_counts: [AtomicU64; ATTEMPT_BUCKETS_SECONDS.len() + 1],
@@ -40,6 +42,10 @@ pub struct EndpointSeen {
     pub read: u64,
     /// How many events are read and not settled.
     pub open: u64,
+    /// How many events of the stream are not read yet.
+    pub behind: u64,
+    /// When the oldest event that is open was stored, in milliseconds since 1970; none if that is not known.
+    pub oldest_ms: Option<u64>,
     /// How many dead letters were stored.
     pub dead: u64,
     /// How many attempts came to what.
@@ -60,6 +66,8 @@ impl EndpointStats {
             is_disabled: AtomicBool::default(),
             read: AtomicU64::default(),
             open: AtomicU64::default(),
+            behind: AtomicU64::default(),
+            oldest_ms: AtomicU64::default(),
             dead: AtomicU64::default(),
             attempts: std::array::from_fn(|_| AtomicU64::default()),
             took_counts: std::array::from_fn(|_| AtomicU64::default()),
@@ -75,6 +83,8 @@ impl EndpointStats {
     pub(super) fn let_go(&self) {
         self.is_held.store(false, Relaxed);
         self.open.store(0, Relaxed);
+        self.behind.store(0, Relaxed);
+        self.oldest_ms.store(0, Relaxed);
     }
 
     pub(super) fn trouble(&self) {
@@ -85,6 +95,16 @@ impl EndpointStats {
         self.read.store(read, Relaxed);
         self.open.store(u64::try_from(open).unwrap_or(u64::MAX), Relaxed);
         self.is_disabled.store(is_disabled, Relaxed);
+    }
+
+    /// How many events are not read yet, as far as the reader knows.
+    pub(super) fn set_behind(&self, behind: u64) {
+        self.behind.store(behind, Relaxed);
+    }
+
+    /// When the oldest open event was stored.
+    pub(super) fn set_oldest(&self, stored_ms: Option<u64>) {
+        self.oldest_ms.store(stored_ms.unwrap_or(0), Relaxed);
     }
 
     pub(super) fn buried(&self) {
@@ -112,6 +132,8 @@ impl EndpointStats {
             is_disabled: self.is_disabled.load(Relaxed),
             read: self.read.load(Relaxed),
             open: self.open.load(Relaxed),
+            behind: self.behind.load(Relaxed),
+            oldest_ms: Some(self.oldest_ms.load(Relaxed)).filter(|ms| *ms > 0),
             dead: self.dead.load(Relaxed),
             attempts: OutcomeClass::ALL
                 .into_iter()

@@ -189,6 +189,16 @@ impl Store {
         }
     }
 
+    /// When a message of the outbox stream was stored, in milliseconds since 1970; none if it is gone.
+    pub async fn stored_at_ms(&self, sequence: u64) -> Result<Option<u64>, StoreError> {
+        let stream = self.stream(&self.outbox, "read an event").await?;
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => Ok(u64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).ok()),
+            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(None),
+            Err(error) => Err(StoreError::new("read an event", error)),
+        }
+    }
+
     /// The outbox stream as it is now.
     pub async fn outbox(&self) -> Result<OutboxSeen, StoreError> {
         let stream = self.outbox_stream().await?;

@@ -55,6 +55,12 @@ async fn an_endpoint_that_is_gone_is_disabled_keeps_its_events_and_goes_on_when_
     wait::until("the log tells of it", async || place.state("a").await["disabled"]["is_told"] == true).await;
     let asked = hooks.all().len();
     assert_eq!(asked, 11);
+    wait::until("the metrics tell of what waits", async || {
+        let metrics = worker.get("/metrics").await.unwrap().body;
+        let disabled = metrics.contains("walpost_webhooks_disabled{endpoint=\"a\"} 1\n");
+        disabled && metrics.contains("walpost_webhooks_oldest_open_timestamp_seconds{endpoint=\"a\"} 1")
+    })
+    .await;
     // Not even by somebody who comes anew.
     worker.kill().await;
     let worker = place.worker();

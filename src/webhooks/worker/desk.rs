@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Worker,
     attempt::{self, Attempted, Follows, now_ms},
-    wishes::{Wanted, lanes_of, wanted},
+    wishes::{Wanted, lanes_of, tell_oldest, wanted},
 };
 use crate::webhooks::{
     event::Event,
@@ -117,7 +117,8 @@ impl Desk {
     /// Delivers until told to stop, or until somebody else may.
     pub(super) async fn deliver(mut self, stop: &CancellationToken) -> Result<Ended, SaveError> {
         let subjects = self.worker.endpoint.subjects.clone();
-        let mut reader = EventReader::start(self.worker.store.clone(), subjects, self.ledger.read());
+        let mut reader =
+            EventReader::start(self.worker.store.clone(), subjects, self.ledger.read(), Arc::clone(&self.worker.stats));
         let limit = self.worker.lease * 2 / 3;
         let mut stop_by = None;
         loop {
@@ -300,7 +301,12 @@ impl Desk {
     fn look_for_wishes(&mut self) {
         if self.wishes.is_empty() && self.wished_at.elapsed() >= WISH_GLANCE {
             self.wished_at = Instant::now();
-            self.wishes.spawn(wanted(Arc::clone(&self.worker), self.record.wish));
+            let (worker, granted) = (Arc::clone(&self.worker), self.record.wish);
+            let oldest = self.ledger.oldest();
+            self.wishes.spawn(async move {
+                tell_oldest(&worker, oldest).await;
+                wanted(worker, granted).await
+            });
         }
     }
 

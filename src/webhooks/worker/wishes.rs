@@ -1,4 +1,4 @@
-//! What people wish for an endpoint, and what it takes to grant it.
+//! What is looked up now and then: what people wish for an endpoint, what it takes to grant it, how old the oldest event is.
 
 use std::sync::Arc;
 
@@ -45,4 +45,13 @@ pub(super) async fn lanes_of(
         Ok((sequence, lane))
     };
     stream::iter(sequences).map(lane).buffered(LOOKED_UP_AT_ONCE).try_collect().await
+}
+
+/// Tells when the oldest open event was stored.
+pub(super) async fn tell_oldest(worker: &Worker, oldest: Option<u64>) {
+    let at = match oldest {
+        Some(sequence) => worker.store.stored_at_ms(sequence).await.ok().flatten(),
+        None => None,
+    };
+    worker.stats.set_oldest(at);
 }
