@@ -42,7 +42,7 @@ pub use self::{
     metrics::Metrics as WebhookMetrics,
     port::Port,
     retry::{Schedule, ScheduleError, retry_after},
-    service::Service,
+    service::{Served, Service},
     signature::{SecretError, SigningSecret, signature_header},
     stats::{EndpointSeen, EndpointStats},
     store::{

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
-use tokio::task::JoinSet;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -19,11 +22,24 @@ use super::{
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often one looks whether there is a connection.
+const CONNECTION_GLANCE: Duration = Duration::from_millis(500);
+/// For how many leases a client may try to come back by itself: its login may have been renewed meanwhile, and it knows only
+/// the one that it had. Others have its endpoints by then.
+const LEASES_WITHOUT_CONNECTION: u32 = 3;
+
+/// Why serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// It was told to stop.
+    Stopped,
+    /// There was no connection for long: another one is to be made.
+    CutOff,
+}
+
 /// What it takes to serve.
 #[derive(Debug)]
 pub struct Service {
-    /// Where everything is kept.
-    pub store: Store,
     /// The name of the outbox stream.
     pub stream: String,
     /// Who is served.
@@ -46,15 +62,20 @@ impl Service {
         self.endpoints.iter().filter(|endpoint| endpoint.is_enabled)
     }
 
-    /// Serves until told to stop. `stats` are those of [`Service::stats`].
-    pub async fn run(&self, stats: &[Arc<EndpointStats>], stop: &CancellationToken) -> Result<(), SetupError> {
-        self.store.check().await?;
-        let me = Uuid::new_v4().to_string();
+    /// Serves until told to stop, or until there was no connection for long. `stats` are those of [`Service::stats`].
+    pub async fn run(
+        &self,
+        store: &Store,
+        stats: &[Arc<EndpointStats>],
+        stop: &CancellationToken,
+    ) -> Result<Served, SetupError> {
+        store.check().await?;
+        let (me, stop) = (Uuid::new_v4().to_string(), stop.child_token());
         let mut workers = JoinSet::new();
         for (endpoint, stats) in self.served().zip(stats) {
             let worker = Worker {
                 endpoint: Arc::clone(endpoint),
-                store: self.store.clone(),
+                store: store.clone(),
                 client: Arc::new(self.client(endpoint)),
                 stream: self.stream.clone(),
                 me: me.clone(),
@@ -63,8 +84,21 @@ impl Service {
             };
             workers.spawn(worker.run(stop.clone()));
         }
-        while workers.join_next().await.is_some() {}
-        Ok(())
+        let mut cut_off_since = None;
+        loop {
+            tokio::select! {
+                ended = workers.join_next() => if ended.is_none() { return Ok(Served::Stopped) },
+                () = sleep(CONNECTION_GLANCE) => {}
+            }
+            if store.is_connected() {
+                cut_off_since = None;
+            } else if cut_off_since.get_or_insert_with(Instant::now).elapsed() >= self.lease * LEASES_WITHOUT_CONNECTION
+            {
+                stop.cancel();
+                while workers.join_next().await.is_some() {}
+                return Ok(Served::CutOff);
+            }
+        }
     }
 
     /// The way to an endpoint.

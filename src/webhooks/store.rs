@@ -12,6 +12,7 @@ use std::{fmt::Display, time::Duration};
 
 use async_nats::{
     Client, HeaderMap,
+    connection::State,
     header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
     jetstream::{
         self, Context,
@@ -104,6 +105,11 @@ impl Store {
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(ANSWER_PATIENCE);
         Self { client, jetstream, outbox: outbox.to_owned() }
+    }
+
+    /// Whether there is a connection, as far as anybody knows.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
     }
 
     /// The stream of records, wishes and dead letters.

@@ -13,5 +13,6 @@ mod hooks;
 mod oracle;
 mod place;
 mod receiver;
+mod renewed;
 
 use support::{certificates, wait};

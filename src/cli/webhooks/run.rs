@@ -1,6 +1,9 @@
 //! `walpost webhooks run` and `walpost webhooks setup`.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{WebhooksRunArgs, store, unset};
 use crate::{
@@ -10,7 +13,7 @@ use crate::{
         runtime,
     },
     config::WorkerConfig,
-    webhooks::{Port, Service, Store, tls_config},
+    webhooks::{EndpointStats, Port, Served, Service, Store, tls_config},
 };
 
 /// Makes what is missing.
@@ -49,7 +52,7 @@ pub(super) fn run(args: &WebhooksRunArgs, config: &WorkerConfig, console: &mut C
         let stream = config.nats.stream.to_string();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), stream, endpoints = webhooks.endpoints.len(), "starting");
         let (endpoints, guard, lease) = (webhooks.endpoints.clone(), webhooks.guard.clone(), webhooks.lease);
-        let service = Service { store, stream, endpoints, guard, tls, lease };
+        let service = Service { stream, endpoints, guard, tls, lease };
         let stats = service.stats();
         let port = Port::new(stats.clone());
         let listen = config.admin.listen;
@@ -64,11 +67,40 @@ pub(super) fn run(args: &WebhooksRunArgs, config: &WorkerConfig, console: &mut C
         };
         let ended = tokio::select! {
             biased;
-            ended = service.run(&stats, &stop) => ended,
+            ended = serve(&service, store, &stats, config, &stop) => ended,
             never = serving => match never {},
         };
-        ended.map_err(unset)?;
+        ended?;
         tracing::info!("stopped");
         Ok(Exit::Done)
     })
 }
+
+/// Serves until told to stop; over a new connection, with a login that is read anew, when there was none for long.
+async fn serve(
+    service: &Service,
+    mut store: Store,
+    stats: &[Arc<EndpointStats>],
+    config: &WorkerConfig,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    while service.run(&store, stats, stop).await.map_err(unset)? == Served::CutOff {
+        let action = "see whether NATS runs and lets this user in; logins in files are read again for each attempt";
+        tracing::warn!(action, "there was no connection to NATS for long; another one is made");
+        store = loop {
+            match super::store(config).await {
+                Ok(store) => break store,
+                Err(_) if stop.is_cancelled() => return Ok(()),
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = sleep(BETWEEN_CONNECTIONS) => {}
+            }
+        };
+    }
+    Ok(())
+}
+
+/// How long to wait between two attempts to connect.
+const BETWEEN_CONNECTIONS: Duration = Duration::from_secs(2);
