@@ -108,7 +108,7 @@ bench-profile: tools ## record with perf where the relay's time goes while it dr
 	RUSTFLAGS="-C force-frame-pointers=yes" CARGO_PROFILE_RELEASE_DEBUG=line-tables-only CARGO_TARGET_DIR=target/profile \
 	$(CARGO) bench --locked --bench measure --config 'target."cfg(unix)".runner = [$(PERF)]' -- \
 	backlog --rounds 1 --out target/profile/results.json $(ARGS)
-	perf report --input=target/profile/perf.data --comm=walpost --no-children --stdio --call-graph=none --percent-limit=0.5
+	perf report --input=target/profile/perf.data --comm=walpost --percentage=relative --no-children --stdio --call-graph=none --percent-limit=0.5
 	$(PYTHON) tools/benchmarks/flame.py target/profile/perf.data walpost target/profile/profile.svg
 
 bench-availability: tools ## how long events stand still when the leader changes or the broker is away

@@ -21,6 +21,8 @@ TOP = 66
 ROW = 19
 #: Narrower than this and nothing can be read.
 NARROWEST = 2.5
+#: So many frames of the kernel say what it was asked for; those below are its own affair.
+KERNEL_FRAMES = 6
 #: How wide a character is at the most.
 CHARACTER = 6.2
 
@@ -88,7 +90,7 @@ def stacks(record: str, program: str) -> Iterator[List[Frame]]:
         for line in reversed(sample.strip().splitlines()):
             found = re.match(r"\s*[0-9a-f]+ (.*) \((.*)\)$", line)
             frame = frame_of(found[1], found[2]) if found else None
-            if frame and frame not in frames[-1:]:
+            if frame and frame not in frames[-1:] and sum(kind == "kernel" for kind, _ in frames) < KERNEL_FRAMES:
                 frames.append(frame)
         if frames:
             yield frames
