@@ -135,7 +135,7 @@ pub(super) fn path(workload: &'static Workload) -> Batch {
     let mut delivery = Delivery::new();
     let mut feedback = Feedback::new(delivery.now, SERVER_TIMEOUT);
     let mut out = BytesMut::new();
-    let mut under_way = VecDeque::new();
+    let (mut under_way, mut before) = (VecDeque::new(), None);
     let mut answers = workload.answers.iter().cycle();
     let mut log_before = 0;
     Box::new(move || {
@@ -148,7 +148,10 @@ pub(super) fn path(workload: &'static Workload) -> Batch {
                 delivery.take(data, log_before);
                 delivery.hand_over(|data, chain| {
                     let Ok(Message::Insert { new, .. }) = Message::decode(data) else { panic!("no row") };
-                    let composed = composer.compose(&workload.binding, new, data, chain).expect("a message");
+                    let mut composed = composer.compose(&workload.binding, new, data, chain).expect("a message");
+                    if let Some(before) = before.replace(composed.message.id()) {
+                        composer.link(&mut composed.message, &before);
+                    }
                     under_way.push_back(black_box(composed.message));
                 });
                 delivery.be_answered(|sequence| {

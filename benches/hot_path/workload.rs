@@ -56,7 +56,8 @@ impl Workload {
             log_frame(&mut wire, begin, row);
             log_frame(&mut wire, commit, &self::commit(commit));
         }
-        let answers = (1..=EVENTS).map(|sequence| format!(r#"{{"stream":"{STREAM}","seq":{}}}"#, 1_000_000 + sequence));
+        let answers =
+            (1..=EVENTS).map(|sequence| format!(r#"{{"stream":"{STREAM}", "seq":{}}}"#, 1_000_000 + sequence));
         Self { wire, inserts, binding: binding(), answers: answers.collect() }
     }
 

@@ -20,7 +20,7 @@ pub(crate) const INSIDE: &str = "--inside-callgrind";
 const COUNTED: &str = "instructions::a_counted_part";
 /// `memcpy` and its like come in several kinds, of which the C library takes one that suits the processor. Without these it
 /// takes the same one everywhere.
-const PROCESSOR_OF_ALL: &str = "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM";
+const PROCESSOR_OF_ALL: &str = "glibc.cpu.hwcaps=-AVX_Fast_Unaligned_Load,-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM";
 
 /// Why nothing was counted.
 pub(crate) enum NoCallgrind {
