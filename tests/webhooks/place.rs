@@ -23,7 +23,7 @@ use crate::support::{
 use super::hooks::SECRET;
 
 /// How long an owner that says nothing keeps an endpoint here.
-const LEASE: &str = "1s";
+const LEASE: &str = "2s";
 
 /// The servers, the relay, and the configuration of webhooks.
 pub(crate) struct Place {

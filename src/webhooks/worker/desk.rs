@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Worker,
     attempt::{self, Attempted, Follows, now_ms},
-    wishes::{Wanted, lanes_of, tell_oldest, wanted},
+    wishes::{Wanted, lanes_of_open, tell_oldest, wanted},
 };
 use crate::webhooks::{
     event::Event,
@@ -86,9 +86,8 @@ type Joined<T> = Option<Result<T, JoinError>>;
 impl Desk {
     /// Takes up the work that `held` describes.
     pub(super) async fn open(worker: Arc<Worker>, held: Written<Record>) -> Result<Self, SaveError> {
+        let (lanes, held, confirmed_at) = lanes_of_open(&worker, held).await?;
         let Written { revision, value: record } = held;
-        let open = record.ledger.open.iter().map(|open| open.0).collect();
-        let lanes: HashMap<u64, Option<Lane>> = lanes_of(&worker, open).await?.into_iter().collect();
         let ledger = Ledger::restore(worker.endpoint.ordering, &record.ledger, |sequence| {
             lanes.get(&sequence).copied().flatten()
         });
@@ -100,8 +99,8 @@ impl Desk {
             revision,
             is_changed: false,
             written: 0,
-            confirmed_at: now,
-            sent_at: now,
+            confirmed_at,
+            sent_at: confirmed_at,
             writing: JoinSet::new(),
             attempts: JoinSet::new(),
             at_hand: HashMap::new(),

@@ -1,13 +1,14 @@
 //! What is looked up now and then: what people wish for an endpoint, what it takes to grant it, how old the oldest event is.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::{Instant, sleep};
 
 use super::{Worker, attempt};
 use crate::webhooks::{
     ledger::{Lane, Ordering},
-    store::{StoreError, Wish, Written},
+    store::{Record, SaveError, StoreError, Wish, Written},
 };
 
 /// How many events are looked up at once.
@@ -21,6 +22,28 @@ pub(super) struct Wanted {
     pub(super) enabled: Option<bool>,
     /// The events that are to be sent again, with their lanes.
     pub(super) again: Vec<(u64, Option<Lane>)>,
+}
+
+/// The lanes of the open events of a record that is ours, the record, and when it was last written. A thousand questions may
+/// take longer than a lease, so it is written meanwhile: whoever looks up must be seen to live.
+pub(super) async fn lanes_of_open(
+    worker: &Arc<Worker>,
+    mut held: Written<Record>,
+) -> Result<(HashMap<u64, Option<Lane>>, Written<Record>, Instant), SaveError> {
+    let mut written_at = Instant::now();
+    let open = held.value.ledger.open.iter().map(|open| open.0).collect();
+    let mut looking = Box::pin(lanes_of(worker, open));
+    loop {
+        tokio::select! {
+            biased;
+            lanes = &mut looking => return Ok((lanes?.into_iter().collect(), held, written_at)),
+            () = sleep(worker.lease / 3) => {
+                written_at = Instant::now();
+                held.value.beat += 1;
+                held.revision = worker.store.save(&worker.endpoint.name, held.revision, &held.value).await?;
+            }
+        }
+    }
 }
 
 /// The wish that was made after the one of this revision, if there is one.
