@@ -80,6 +80,11 @@ impl Connection {
         Ok(Self { conversation, authentication, process_id })
     }
 
+    /// The process that serves it, if the server told.
+    pub fn process_id(&self) -> Option<i32> {
+        self.process_id
+    }
+
     /// Asks which cluster this is.
     pub async fn identify_system(&mut self) -> Result<SystemIdentity, ReplicationError> {
         let row = self.query_row("IDENTIFY_SYSTEM").await?;

@@ -82,7 +82,7 @@ async fn attempt(server: &PrivatePostgres, host: &str, mode: SslMode, root: Opti
     };
     let replication = match Connection::open(&endpoint).await {
         Ok(connection) => {
-            let encrypted = walsender_is_encrypted(server).await;
+            let encrypted = walsender_is_encrypted(server, connection.process_id().unwrap()).await;
             drop(connection);
             if encrypted { Tls } else { Plain }
         }
@@ -92,11 +92,10 @@ async fn attempt(server: &PrivatePostgres, host: &str, mode: SslMode, root: Opti
     sql
 }
 
-/// Asks the server about the youngest connection for replication.
-async fn walsender_is_encrypted(server: &PrivatePostgres) -> bool {
-    let sql = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
-               WHERE backend_type = 'walsender' ORDER BY backend_start DESC LIMIT 1";
-    server.connect().await.unwrap().query_one(sql, &[]).await.unwrap().get(0)
+/// Asks the server about a connection for replication.
+async fn walsender_is_encrypted(server: &PrivatePostgres, process_id: i32) -> bool {
+    let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = $1";
+    server.connect().await.unwrap().query_one(sql, &[&process_id]).await.unwrap().get(0)
 }
 
 fn refusal(text: &str) -> Outcome {
