@@ -252,7 +252,7 @@ impl Fields<'_> {
     fn secrets(&mut self) -> Option<Vec<SigningSecret>> {
         let mut found = Vec::new();
         for text in self.texts("secrets")? {
-            found.push(("secrets", SigningSecret::parse(text.trim()).map_err(|error| Reason::new(error.to_string()))));
+            found.push(("secrets", secret(&text)));
         }
         for path in self.texts("secret_files")? {
             let read = text_file::read(&self.beside_the_file(&path), LARGEST_SECRET_BYTES);

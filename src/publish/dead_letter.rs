@@ -176,6 +176,18 @@ mod tests {
     }
 
     #[test]
+    fn the_events_id_is_read_out_of_the_id_of_its_record() {
+        for (id, event) in [
+            ("a", "a"),
+            ("dead-letter:a:0/1:2", "a"),
+            ("dead-letter:a:b:c:0/1:2", "a:b:c"),
+            ("dead-letter:1:7:3:walpost:1/2B:4", "1:7:3:walpost"),
+        ] {
+            assert_eq!(event_id(id), event, "{id}");
+        }
+    }
+
+    #[test]
     fn a_text_is_cut_between_characters() {
         for (text, max_bytes, begun) in
             [("abc", 3, "abc"), ("abc", 2, "ab"), ("żó", 3, "ż"), ("a\"b", 2, "a"), ("\n\n", 6, "\n"), ("abc", 0, "")]
