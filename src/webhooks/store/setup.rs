@@ -18,7 +18,10 @@ const LOG_BYTES: i64 = 1 << 30;
 /// The streams are not as they must be.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// One is missing.
+    /// The outbox stream is missing.
+    #[error("the outbox stream {0:?} does not exist")]
+    NoOutbox(String),
+    /// One of webhooks' own is missing.
     #[error("stream {0:?} does not exist")]
     Missing(String),
     /// The outbox stream forgets what its readers take.
@@ -33,7 +36,8 @@ impl SetupError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Missing(_) => "run `walpost webhooks setup`; the outbox stream itself is made by `walpost setup`",
+            Self::NoOutbox(_) => "run `walpost setup`, which makes it, or correct nats.stream",
+            Self::Missing(_) => "run `walpost webhooks setup`",
             Self::Retention(_) => "let a stream with Limits retention source from it, and name that one in nats.stream",
             Self::Store(_) => "check that the NATS server runs, has JetStream, and lets this user at the streams",
         }
@@ -67,7 +71,7 @@ impl Store {
     }
 
     async fn outbox_config(&self) -> Result<Config, SetupError> {
-        let config = self.config(&self.outbox).await?.ok_or_else(|| SetupError::Missing(self.outbox.clone()))?;
+        let config = self.config(&self.outbox).await?.ok_or_else(|| SetupError::NoOutbox(self.outbox.clone()))?;
         match config.retention {
             RetentionPolicy::Limits => Ok(config),
             _ => Err(SetupError::Retention(self.outbox.clone())),
