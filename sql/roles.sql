@@ -2,9 +2,10 @@
 -- as a superuser: before `walpost setup`, and again after it, when there are tables to grant rights on. It can be run at
 -- any time, changes nothing that is right already, and takes no right away.
 --
---   walpost_setup  makes and owns tables, publication and slot: `walpost setup`, `walpost dlq retry` and `discard`
---   walpost        delivers: `walpost run`, `status`, `doctor`, `dlq list` and `show`
---   shop           the application: it records events and asks how their delivery stands
+--   walpost_setup     makes and owns tables, publication and slot: `walpost setup`, `walpost dlq retry` and `discard`
+--   walpost           delivers: `walpost run`, `status`, `doctor`, `dlq list` and `show`
+--   walpost_webhooks  sends webhooks to the endpoints of a table (`webhooks.source = "table"`): `walpost webhooks run`
+--   shop              the application: it records events and asks how their delivery stands
 --
 -- It sets no passwords. In psql, `\password walpost` sends only what SCRAM needs, and nothing of it lands in a log.
 -- Where REPLICATION is lent (Amazon RDS: GRANT rds_replication TO ...), grant that instead.
@@ -46,4 +47,16 @@ BEGIN
     GRANT SELECT, INSERT ON public.outbox TO shop;
     -- For walpost_event_status, walpost_status() and walpost_pending_from().
     GRANT SELECT ON public.walpost_event_status, public.walpost_dead_letter, public.walpost_watermark TO shop;
+
+    -- Only if the endpoints of webhooks are in a table. Whoever reads it can sign as we do: grant it to nobody else.
+    IF to_regclass('public.walpost_webhook_endpoint') IS NOT NULL THEN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'walpost_webhooks') THEN
+            CREATE ROLE walpost_webhooks LOGIN;
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO walpost_webhooks', current_database());
+        GRANT USAGE ON SCHEMA public TO walpost_webhooks;
+        GRANT SELECT ON public.walpost_webhook_endpoint TO walpost_webhooks;
+        -- Whoever edits the endpoints.
+        GRANT SELECT, INSERT, UPDATE, DELETE ON public.walpost_webhook_endpoint TO shop;
+    END IF;
 END $roles$;

@@ -38,6 +38,7 @@ pub mod cli;
 pub mod code;
 pub mod config;
 pub mod doctor;
+pub mod endpoint_table;
 pub mod plan;
 pub mod preflight;
 pub mod sandbox;

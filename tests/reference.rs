@@ -23,7 +23,7 @@ use walpost::{
     plan::Plan,
     supervisor::Supervisor,
     telemetry::metrics::Metrics,
-    webhooks::{EndpointName, EndpointStats, WebhookMetrics},
+    webhooks::{Board, EndpointName, WebhookMetrics},
 };
 
 /// What every page says about itself.
@@ -126,12 +126,15 @@ fn the_page_of_the_metrics_is_that_of_the_program() {
             labels.into_iter().map(|(label, values)| format!("`{label}`: {}", values.join(", "))).collect();
         writeln!(page, "| `{name}{suffix}` | {kind} | {unit} | {} | {help} |", labels.join("; ")).unwrap();
     }
-    let endpoint = Arc::new(EndpointStats::new(EndpointName::parse("endpoint").unwrap()));
+    let board = Arc::new(Board::default());
+    board.of(&EndpointName::parse("endpoint").unwrap());
     write!(page, "\n## walpost webhooks run\n\n{WEBHOOKS_INTRODUCTION}").unwrap();
-    for Family { name, help, unit, kind, labels } in families(&WebhookMetrics::new(vec![endpoint]).render().unwrap()) {
+    for Family { name, help, unit, kind, labels } in families(&WebhookMetrics::new(board).render().unwrap()) {
         let suffix = if kind == "counter" { "_total" } else { "" };
+        let is_of_all = name.contains("_refused_") || name.contains("_table_");
+        let endpoint = if is_of_all { "" } else { "`endpoint`" };
         let outcomes = labels.get("outcome").map(|all| format!("; `outcome`: {}", all.join(", "))).unwrap_or_default();
-        writeln!(page, "| `{name}{suffix}` | {kind} | {unit} | `endpoint`{outcomes} | {help} |").unwrap();
+        writeln!(page, "| `{name}{suffix}` | {kind} | {unit} | {endpoint}{outcomes} | {help} |").unwrap();
     }
     compare("metrics.md", &page);
 }
@@ -237,14 +240,15 @@ no sample. Alerts and a dashboard are in [`deploy/`](../../deploy/README.md).
 
 const ENDPOINT_INTRODUCTION: &str = "\
 One table for each endpoint that events are [sent to over HTTP](../guides/webhooks.md). They stand in the file only. Paths are taken
-from the file's own folder.
+from the file's own folder. With `webhooks.source = \"table\"` there are none: each endpoint is a row, whose columns are these fields but for
+`secret_files` and `secret_variables`; lists are arrays of text, `headers` is a jsonb object, and null stands for the default.
 
 | field | what it is | values | default |
 |---|---|---|---|
 ";
 
 const WEBHOOKS_INTRODUCTION: &str = "\
-On the admin port of the role of webhooks. `endpoint` is the name of an endpoint of the configuration.
+On the admin port of the role of webhooks. `endpoint` is the name of an endpoint that is served.
 
 | metric | type | unit | labels | what it is |
 |---|---|---|---|---|

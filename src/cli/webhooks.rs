@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use super::{Exit, Failure, OutputFormat, console::Console};
 use crate::{
     config::WorkerConfig,
+    endpoint_table::{Listing, TableError, TableReader},
     plan,
     publish::{BrokerError, lasting_client},
     supervisor,
@@ -32,7 +33,7 @@ pub struct WebhooksArgs {
 pub enum WebhooksCommand {
     /// Send events to the endpoints until the process is told to stop.
     Run(WebhooksRunArgs),
-    /// Create the streams in NATS that webhooks are kept in.
+    /// Create what webhooks are kept in in NATS, and the table if endpoints are in one.
     Setup,
     /// List the endpoints and how far each is.
     List(WebhooksListArgs),
@@ -56,7 +57,9 @@ pub enum WebhooksCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Any number of instances may run. They share the endpoints: each is served by one of them at a time,
-and by another one when that ends. They read the stream in NATS, and need no login to Postgres.")]
+and by another one when that ends. They read the stream in NATS, and need no login to Postgres
+unless the endpoints are in a table (`webhooks.source = \"table\"`); changes of that are taken up
+without a restart.")]
 pub struct WebhooksRunArgs {
     /// First do what `walpost webhooks setup` does.
     #[arg(long)]
@@ -137,13 +140,38 @@ async fn store(config: &WorkerConfig) -> Result<Store, Failure> {
     Ok(Store::new(client, config.nats.stream.as_str()))
 }
 
+/// What reads the table of endpoints, if they are in one.
+fn table(config: &WorkerConfig) -> Option<TableReader> {
+    let (table, postgres) = config.webhooks.table.as_ref().zip(config.postgres.as_ref())?;
+    Some(TableReader::new(postgres.endpoint.clone(), table.clone()))
+}
+
+/// Who there is: in the file, or in the table now.
+async fn endpoints(config: &WorkerConfig) -> Result<Listing, Failure> {
+    let Some(mut table) = table(config) else {
+        return Ok(Listing { endpoints: config.webhooks.endpoints.clone(), refused: Vec::new() });
+    };
+    Ok(table.read().await.map_err(unread)?.unwrap_or_default())
+}
+
 /// The endpoint of this name.
-fn find<'a>(config: &'a WorkerConfig, name: &str) -> Result<&'a Arc<Endpoint>, Failure> {
-    config.webhooks.endpoints.iter().find(|endpoint| endpoint.name.as_str() == name).ok_or_else(|| {
-        let names: Vec<_> = config.webhooks.endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
-        let known = if names.is_empty() { "none is configured".to_owned() } else { names.join(", ") };
-        Failure::new("there is no endpoint of that name").with_hint(Some(format!("the endpoints are: {known}")))
-    })
+async fn find(config: &WorkerConfig, name: &str) -> Result<Arc<Endpoint>, Failure> {
+    let Listing { endpoints, refused } = endpoints(config).await?;
+    if let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.name.as_str() == name) {
+        return Ok(Arc::clone(endpoint));
+    }
+    if let Some(refused) = refused.iter().find(|refused| refused.name == name) {
+        let hint = refused.problems.iter().find_map(|problem| problem.hint().map(str::to_owned));
+        return Err(Failure::new(format!("the row of that name is no endpoint: {refused}")).with_hint(hint));
+    }
+    let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
+    let known = if names.is_empty() { "none is configured".to_owned() } else { names.join(", ") };
+    Err(Failure::new("there is no endpoint of that name").with_hint(Some(format!("the endpoints are: {known}"))))
+}
+
+fn unread(error: TableError) -> Failure {
+    let hint = error.hint();
+    Failure::new(error).with_hint(Some(hint))
 }
 
 fn unreachable(error: BrokerError) -> Failure {

@@ -133,6 +133,14 @@ keys! {
     /// A file of certificates (PEM) that the endpoints' are verified against.
     WEBHOOKS_TLS_CA = "webhooks.tls_ca", Kind::Path, Preset::Unset("the system's certificates");
 
+    /// Where the endpoints are: in the configuration file, or in a table of the database in `[postgres]`.
+    WEBHOOKS_SOURCE = "webhooks.source", Kind::Choice(&["file", "table"]), Preset::Value("file");
+    /// The table of endpoints, with its schema.
+    WEBHOOKS_TABLE = "webhooks.table", Kind::Text, Preset::Value("public.walpost_webhook_endpoint");
+    /// How often the table of endpoints is looked at.
+    WEBHOOKS_REFRESH = "webhooks.refresh",
+        Kind::Duration { min: Duration::from_millis(100), max: DAY }, Preset::Value("2s");
+
     /// Where the admin port listens.
     ADMIN_LISTEN = "admin.listen", Kind::Address, Preset::Value("127.0.0.1:9464");
 

@@ -13,7 +13,9 @@
 
 mod admin;
 mod delivery;
+mod endpoint;
 mod endpoint_fields;
+mod endpoint_table;
 mod endpoints;
 pub(crate) mod environment;
 mod file;
@@ -48,6 +50,7 @@ pub use self::{
     admin::Admin,
     delivery::Delivery,
     endpoint_fields::{ENDPOINT_FIELDS, EndpointField},
+    endpoint_table::{EndpointTable, RefusedRow},
     flags::Override,
     key::{Key, Kind, Preset as KeyPreset},
     keys::{KEYS, sections},

@@ -19,6 +19,11 @@ pub enum Origin {
         /// The line, counted from 1.
         line: usize,
     },
+    /// A table of the database.
+    Table {
+        /// The table.
+        name: String,
+    },
     /// An environment variable.
     Environment {
         /// The variable.
@@ -36,7 +41,7 @@ impl Origin {
     pub(super) fn level(&self) -> u8 {
         match self {
             Self::Default => 0,
-            Self::File { .. } => 1,
+            Self::File { .. } | Self::Table { .. } => 1,
             Self::Environment { .. } => 2,
             Self::Flag { .. } => 3,
         }
@@ -53,6 +58,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{}:{line}", visible_path(path)),
+            Self::Table { name } => write!(f, "table {name}"),
             Self::Environment { name } | Self::Flag { name } => f.write_str(name),
         }
     }

@@ -69,6 +69,11 @@ impl Problem {
         Self { place: Place::Key(key.name()), reason }
     }
 
+    /// What is wrong, without the place.
+    pub fn text(&self) -> &str {
+        &self.reason.text
+    }
+
     /// What would mend it, if that is known.
     pub fn hint(&self) -> Option<&str> {
         self.reason.hint.as_deref()

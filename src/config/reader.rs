@@ -38,6 +38,13 @@ pub(super) struct Reader {
 impl Reader {
     /// A reader of what `layers` give, the lowest first.
     pub(super) fn new(layers: impl IntoIterator<Item = Layer>) -> Self {
+        let mut reader = Self::without_secret_files(layers);
+        reader.open_secret_files(|_| true);
+        reader
+    }
+
+    /// The same before the files that hold secrets are opened.
+    pub(super) fn without_secret_files(layers: impl IntoIterator<Item = Layer>) -> Self {
         let (mut given, mut problems) = (Vec::new(), Vec::new());
         let (mut refused, mut is_complete) = (BTreeSet::new(), true);
         let (mut endpoints, mut variables) = (Vec::new(), BTreeMap::new());
@@ -53,7 +60,6 @@ impl Reader {
             Self { given: merge(given), refused, is_complete, files: BTreeMap::new(), endpoints, variables, problems };
         reader.problems.extend(contradictions(&reader.given));
         reader.resolve_paths();
-        reader.open_secret_files();
         reader
     }
 
@@ -67,9 +73,14 @@ impl Reader {
         std::mem::take(&mut self.endpoints)
     }
 
-    /// A variable of the environment, for a field that names one.
-    pub(super) fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.get(name).map(Secret::expose)
+    /// The variables of the environment, for fields that name one.
+    pub(super) fn variables(&self) -> &BTreeMap<String, Secret> {
+        &self.variables
+    }
+
+    /// What somebody gave for a key that is no secret, as it is.
+    pub(super) fn text(&self, key: &'static Key) -> Option<&str> {
+        self.given.get(key.name()).map(|given| given.text.expose())
     }
 
     /// Notes a problem.
@@ -195,9 +206,9 @@ impl Reader {
         }
     }
 
-    /// Reads the secrets that stand in files of their own, and gives each to its key.
-    fn open_secret_files(&mut self) {
-        for (plain, file) in twins() {
+    /// Reads the secrets that stand in files of their own, those that are wanted, and gives each to its key.
+    pub(super) fn open_secret_files(&mut self, is_wanted: impl Fn(&Key) -> bool) {
+        for (plain, file) in twins().filter(|(plain, _)| is_wanted(plain)) {
             let Some(path) = self.optional(file, |text| Ok(PathBuf::from(text))).flatten() else { continue };
             let Some(origin) = self.given.get(file.name()).map(|given| given.origin.clone()) else { continue };
             match text_file::read(&path, LARGEST_SECRET_BYTES) {

@@ -1,31 +1,21 @@
 //! `[webhooks]` and `[[webhooks.endpoint]]`: where events are sent to over HTTP.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use super::{
-    endpoint_fields::ENDPOINT_FIELDS,
-    endpoints::{ENDPOINT, Field, Given, GivenEndpoint},
-    key::Kind,
+    endpoint::{self, Surroundings},
+    endpoint_table::EndpointTable,
+    endpoints::ENDPOINT,
     keys,
     nats::Nats,
     origin::Origin,
-    problem::{Problem, Reason, file_trouble, quoted},
+    problem::{Problem, Reason, quoted},
     reader::Reader,
-    suggest::did_you_mean,
-    text_file,
-    units::{self, one_of},
+    units::one_of,
 };
 use crate::{
-    secret_source::without_line_end,
-    webhooks::{
-        BodyFormat, Cidr, Endpoint, EndpointName, ExtraHeader, Guard, Ordering, Schedule, SigningSecret, Start, Target,
-        is_filter,
-    },
+    outbox::TableNameError,
+    webhooks::{Cidr, Endpoint, Guard},
 };
 
 /// Where events are sent to over HTTP.
@@ -37,8 +27,31 @@ pub struct Webhooks {
     pub guard: Guard,
     /// Certificates that receivers' are verified against; the system's if absent.
     pub tls_ca: Option<PathBuf>,
-    /// The endpoints.
+    /// The endpoints of the file.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// Where each of them stands, in the same order.
+    pub origins: Vec<Origin>,
+    /// The table that the endpoints are in, if they are not in the file.
+    pub table: Option<EndpointTable>,
+}
+
+/// Where the endpoints are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// In the file.
+    File,
+    /// In a table of the database.
+    Table,
+}
+
+impl Source {
+    /// The words for it.
+    const WORDS: [(&'static str, Self); 2] = [("file", Self::File), ("table", Self::Table)];
+
+    /// What the text of the key says, before anybody looks whether it is right.
+    pub(super) fn is_table(reader: &Reader) -> bool {
+        reader.text(&keys::WEBHOOKS_SOURCE).is_some_and(|text| text == "table")
+    }
 }
 
 impl Webhooks {
@@ -47,29 +60,60 @@ impl Webhooks {
         let lease = reader.duration(&keys::WEBHOOKS_LEASE);
         let allowed = reader.optional(&keys::WEBHOOKS_ALLOW_ADDRESSES, networks);
         let tls_ca = reader.path(&keys::WEBHOOKS_TLS_CA);
+        let source = reader.required(&keys::WEBHOOKS_SOURCE, |text| one_of(text, &Source::WORDS));
+        let table = reader.required(&keys::WEBHOOKS_TABLE, |text| {
+            text.parse().map_err(|error: TableNameError| Reason::new(error.to_string()))
+        });
+        let refresh = reader.duration(&keys::WEBHOOKS_REFRESH);
         let guard = Guard::allowing(allowed.clone().flatten().unwrap_or_default());
         let subjects = nats.map_or_else(Vec::new, |nats| vec![nats.subject.stream_subjects()]);
+        let read = read_endpoints(reader, source, &guard, &subjects);
 
-        let (mut endpoints, mut names, mut is_whole) = (Vec::new(), BTreeSet::new(), true);
-        for given in reader.take_endpoints() {
-            let mut fields = Fields { given, reader, guard: &guard };
-            let endpoint = fields.endpoint(&subjects);
-            let origin = fields.given.origin.clone();
-            match endpoint {
-                Some(endpoint) if !names.insert(endpoint.name.clone()) => {
-                    let reason =
-                        format!("{ENDPOINT}.name: {} is the name of another endpoint", quoted(endpoint.name.as_str()));
-                    reader.refuse(Problem::at(origin, Reason::new(reason)));
-                    is_whole = false;
-                }
-                Some(endpoint) => endpoints.push(Arc::new(endpoint)),
-                None => is_whole = false,
+        let (lease, tls_ca, table, refresh) = (lease?, tls_ca?, table?, refresh?);
+        allowed?;
+        let table = EndpointTable { name: table, refresh, guard: guard.clone(), subjects };
+        let table = Some(table).filter(|_| source == Some(Source::Table));
+        let (endpoints, origins) = read?;
+        source.map(|_| Self { lease, guard, tls_ca, endpoints, origins, table })
+    }
+}
+
+/// The endpoints of the file, and where each stands; none if anything is wrong with them.
+fn read_endpoints(
+    reader: &mut Reader,
+    source: Option<Source>,
+    guard: &Guard,
+    all_subjects: &[String],
+) -> Option<(Vec<Arc<Endpoint>>, Vec<Origin>)> {
+    let (mut endpoints, mut origins, mut names, mut is_whole) = (Vec::new(), Vec::new(), BTreeSet::new(), true);
+    for given in reader.take_endpoints() {
+        let origin = given.origin.clone();
+        if source == Some(Source::Table) {
+            let reason = Reason::new(format!("{ENDPOINT}: cannot go together with webhooks.source = \"table\""));
+            let hint = "insert the endpoint into the table, or take `source` away";
+            reader.refuse(Problem::at(origin, reason.hint(hint)));
+            is_whole = false;
+            continue;
+        }
+        let around = Surroundings { of: Some(ENDPOINT), guard, all_subjects, variables: Some(reader.variables()) };
+        match endpoint::read(given, &around) {
+            Ok(endpoint) if !names.insert(endpoint.name.clone()) => {
+                let reason =
+                    format!("{ENDPOINT}.name: {} is the name of another endpoint", quoted(endpoint.name.as_str()));
+                reader.refuse(Problem::at(origin, Reason::new(reason)));
+                is_whole = false;
+            }
+            Ok(endpoint) => {
+                endpoints.push(Arc::new(endpoint));
+                origins.push(origin);
+            }
+            Err(problems) => {
+                problems.into_iter().for_each(|problem| reader.refuse(problem));
+                is_whole = false;
             }
         }
-        let (lease, tls_ca) = (lease?, tls_ca?);
-        allowed?;
-        is_whole.then_some(Self { lease, guard, tls_ca, endpoints })
     }
+    is_whole.then_some((endpoints, origins))
 }
 
 /// Networks with commas between them.
@@ -80,238 +124,6 @@ fn networks(text: &str) -> Result<Vec<Cidr>, Reason> {
     };
     text.split(',').map(one).collect()
 }
-
-/// The fields of one table, which are taken one after the other. What is wrong becomes a problem of the reader.
-struct Fields<'a> {
-    given: GivenEndpoint,
-    reader: &'a mut Reader,
-    guard: &'a Guard,
-}
-
-impl Fields<'_> {
-    /// The endpoint, if every field is right.
-    fn endpoint(&mut self, all_subjects: &[String]) -> Option<Endpoint> {
-        for field in self.given.fields.clone().iter().filter(|field| !is_field(&field.name)) {
-            let name: String = field.name.chars().take(40).filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            let reason = Reason::new(format!("unknown field {} of an endpoint", quoted(&name)));
-            self.reader.refuse(Problem::at(
-                field.origin.clone(),
-                reason.maybe_hint(did_you_mean(&name, ENDPOINT_FIELDS.iter().map(|field| field.name))),
-            ));
-        }
-        let name = self.required("name", |text| {
-            let hint = "1 to 40 of a-z, 0-9, _ and -";
-            EndpointName::parse(text).ok_or_else(|| Reason::new(format!("{} is not a name", quoted(text))).hint(hint))
-        });
-        let is_plain_allowed = self.switch("plain_http", false);
-        let guard = self.guard;
-        let target = self.required("url", |text| {
-            let hint =
-                "an address in your own network must be in webhooks.allow_addresses, http needs plain_http = true";
-            let plain = is_plain_allowed.unwrap_or(true);
-            Target::parse(text, plain, guard).map_err(|error| Reason::new(error.to_string()).hint(hint))
-        });
-        let secrets = self.secrets();
-        let subjects = self.subjects(all_subjects);
-        let headers = self.headers();
-        let format = self.optional("format", |text| one_of(text, &FORMATS));
-        let ordering = self.optional("ordering", |text| one_of(text, &ORDERINGS));
-        let start = self.optional("start", |text| one_of(text, &STARTS));
-        let concurrency = self.count("concurrency", 16, 256);
-        let max_waiting = self.count("max_waiting", 1000, 10_000);
-        let timeout = self.duration("timeout", Duration::from_secs(15), Duration::from_secs(300));
-        let disable_after = self.duration("disable_after", 5 * DAY, 365 * DAY);
-        let schedule = self.schedule();
-        let is_enabled = self.switch("enabled", true);
-        Some(Endpoint {
-            name: name?,
-            target: target?,
-            secrets: secrets?,
-            subjects: subjects?,
-            headers: headers?,
-            format: format?.unwrap_or_default(),
-            ordering: ordering?.unwrap_or_default(),
-            concurrency: concurrency?,
-            timeout: timeout?,
-            schedule: schedule?,
-            disable_after: disable_after?,
-            max_waiting: max_waiting?,
-            start: start?.unwrap_or_default(),
-            is_enabled: is_enabled? && is_plain_allowed.is_some(),
-        })
-    }
-
-    /// A field, if it is given.
-    fn take(&self, name: &str) -> Option<Field> {
-        self.given.fields.iter().find(|field| field.name == name).cloned()
-    }
-
-    /// Notes what is wrong with a field.
-    fn refuse<T>(&mut self, field: &Field, reason: Reason) -> Option<T> {
-        self.reader.refuse(Problem::at(field.origin.clone(), reason.about(&format!("{ENDPOINT}.{}", field.name))));
-        None
-    }
-
-    fn required<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Reason>) -> Option<T> {
-        let value = self.optional(name, parse)?;
-        if value.is_none() {
-            let reason = Reason::new(format!("{ENDPOINT}.{name}: required, but not given"));
-            self.reader.refuse(Problem::at(self.given.origin.clone(), reason));
-        }
-        value
-    }
-
-    fn optional<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, Reason>) -> Option<Option<T>> {
-        let Some(field) = self.take(name) else { return Some(None) };
-        let Given::Text(text) = &field.value else { return self.refuse(&field, Reason::new("expected text")) };
-        match parse(text) {
-            Ok(value) => Some(Some(value)),
-            Err(reason) => self.refuse(&field, reason),
-        }
-    }
-
-    fn texts(&mut self, name: &str) -> Option<Vec<String>> {
-        let Some(field) = self.take(name) else { return Some(Vec::new()) };
-        match &field.value {
-            Given::Texts(texts) => Some(texts.clone()),
-            _ => self.refuse(&field, Reason::new("expected a list of texts").hint("write it as [\"...\", \"...\"]")),
-        }
-    }
-
-    fn switch(&mut self, name: &str, preset: bool) -> Option<bool> {
-        let Some(field) = self.take(name) else { return Some(preset) };
-        match field.value {
-            Given::Switch(value) => Some(value),
-            _ => self.refuse(&field, Reason::new("expected true or false")),
-        }
-    }
-
-    fn count(&mut self, name: &str, preset: usize, max: usize) -> Option<usize> {
-        let Some(field) = self.take(name) else { return Some(preset) };
-        let number = if let Given::Number(number) = field.value { usize::try_from(number).ok() } else { None };
-        let kind = Kind::Count { min: 1, max };
-        match number.filter(|number| (1..=max).contains(number)) {
-            Some(number) => Some(number),
-            None => self.refuse(&field, Reason::new(format!("expected {}", kind.describe()))),
-        }
-    }
-
-    fn duration(&mut self, name: &str, preset: Duration, max: Duration) -> Option<Duration> {
-        let kind = Kind::Duration { min: Duration::from_millis(1), max };
-        Some(self.optional(name, |text| units::duration(text, kind))?.unwrap_or(preset))
-    }
-
-    fn schedule(&mut self) -> Option<Schedule> {
-        let Some(field) = self.take("retries") else { return Some(Schedule::default()) };
-        let Given::Texts(texts) = &field.value else {
-            let hint = "write it as [\"5s\", \"5m\", \"2h\"]; [] means one attempt";
-            return self.refuse(&field, Reason::new("expected a list of durations").hint(hint));
-        };
-        let kind = Kind::Duration { min: Duration::ZERO, max: Duration::MAX };
-        let steps: Result<Vec<_>, _> = texts.iter().map(|text| units::duration(text, kind)).collect();
-        match steps.and_then(|steps| Schedule::new(steps).map_err(|error| Reason::new(error.to_string()))) {
-            Ok(schedule) => Some(schedule),
-            Err(reason) => self.refuse(&field, reason),
-        }
-    }
-
-    fn subjects(&mut self, all: &[String]) -> Option<Vec<String>> {
-        let subjects = self.texts("subjects")?;
-        if subjects.is_empty() {
-            return Some(all.to_vec());
-        }
-        match (subjects.iter().find(|subject| !is_filter(subject)), self.take("subjects")) {
-            (Some(wrong), Some(field)) => {
-                let reason = Reason::new(format!("{} is not a filter of subjects", quoted(wrong)));
-                self.refuse(
-                    &field,
-                    reason.hint("words with dots between them, * for one, > for the rest: outbox.order.>"),
-                )
-            }
-            _ => Some(subjects),
-        }
-    }
-
-    fn headers(&mut self) -> Option<Vec<ExtraHeader>> {
-        let Some(field) = self.take("headers") else { return Some(Vec::new()) };
-        let Given::Table(pairs) = &field.value else {
-            return self.refuse(&field, Reason::new("expected a table").hint("write it as { name = \"value\" }"));
-        };
-        let mut headers = Vec::new();
-        for (name, value) in pairs {
-            match ExtraHeader::new(name, value) {
-                Ok(header) => headers.push(header),
-                // Not the value, which may be a secret.
-                Err(reason) => return self.refuse(&field, Reason::new(format!("{}: {reason}", quoted(name)))),
-            }
-        }
-        Some(headers)
-    }
-
-    /// The secrets: as such, in files, in variables of the environment.
-    fn secrets(&mut self) -> Option<Vec<SigningSecret>> {
-        let mut found = Vec::new();
-        for text in self.texts("secrets")? {
-            found.push(("secrets", secret(&text)));
-        }
-        for path in self.texts("secret_files")? {
-            let read = text_file::read(&self.beside_the_file(&path), LARGEST_SECRET_BYTES);
-            // The path is not quoted: the secret itself, in its place, is an easy mistake.
-            let read = read.map_err(|error| Reason::new(format!("the file cannot be read: {}", file_trouble(&error))));
-            found.push(("secret_files", read.and_then(|text| secret(without_line_end(&text)))));
-        }
-        for name in self.texts("secret_variables")? {
-            let text = self.reader.variable(&name).map(str::to_owned);
-            let text = text.ok_or_else(|| Reason::new("the variable is not set, or is not text"));
-            found.push(("secret_variables", text.and_then(|text| secret(&text))));
-        }
-        if found.is_empty() {
-            let reason = Reason::new(format!("{ENDPOINT}: no secret to sign with"));
-            let hint =
-                "name a file that holds one in secret_files; `openssl rand -base64 32` with whsec_ before it makes one";
-            self.reader.refuse(Problem::at(self.given.origin.clone(), reason.hint(hint)));
-            return None;
-        }
-        let mut secrets = Vec::new();
-        let mut is_whole = true;
-        for (name, secret) in found {
-            match (secret, self.take(name)) {
-                (Ok(secret), _) => secrets.push(secret),
-                (Err(reason), Some(field)) => is_whole = self.refuse(&field, reason).unwrap_or(false),
-                (Err(_), None) => is_whole = false,
-            }
-        }
-        is_whole.then_some(secrets)
-    }
-
-    /// A path, taken from the folder of the configuration file.
-    fn beside_the_file(&self, path: &str) -> PathBuf {
-        match &self.given.origin {
-            Origin::File { path: file, .. } => file.parent().unwrap_or(Path::new("")).join(path),
-            _ => path.into(),
-        }
-    }
-}
-
-fn is_field(name: &str) -> bool {
-    ENDPOINT_FIELDS.iter().any(|field| field.name == name)
-}
-
-fn secret(text: &str) -> Result<SigningSecret, Reason> {
-    SigningSecret::parse(text.trim()).map_err(|error| Reason::new(error.to_string()))
-}
-
-/// The words for what requests carry.
-const FORMATS: [(&str, BodyFormat); 3] =
-    [("raw", BodyFormat::Raw), ("envelope", BodyFormat::Envelope), ("cloudevents", BodyFormat::CloudEvents)];
-/// The words for order.
-const ORDERINGS: [(&str, Ordering); 2] = [("none", Ordering::None), ("aggregate", Ordering::Aggregate)];
-/// The words for the beginning.
-const STARTS: [(&str, Start); 2] = [("new", Start::New), ("all", Start::All)];
-/// A day.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The largest secret that is read.
-const LARGEST_SECRET_BYTES: u64 = 4096;
 
 #[cfg(test)]
 #[path = "webhooks/tests.rs"]

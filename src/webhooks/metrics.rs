@@ -1,4 +1,4 @@
-//! The metrics of webhooks. Labels come from closed sets: the endpoints of the configuration, the classes of outcomes.
+//! The metrics of webhooks. Labels come from closed sets: the endpoints that are served, the classes of outcomes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,17 +9,20 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::stats::{ATTEMPT_BUCKETS_SECONDS, EndpointSeen, EndpointStats};
+use super::{
+    board::Board,
+    stats::{ATTEMPT_BUCKETS_SECONDS, EndpointSeen},
+};
 
 /// The registry of one process.
 #[derive(Debug)]
 pub struct Metrics(Registry);
 
 impl Metrics {
-    /// Metrics of these endpoints.
-    pub fn new(endpoints: Vec<Arc<EndpointStats>>) -> Self {
+    /// Metrics of what is on this board.
+    pub fn new(board: Arc<Board>) -> Self {
         let mut registry = Registry::with_prefix("walpost_webhooks");
-        registry.register_collector(Box::new(Reading(endpoints)));
+        registry.register_collector(Box::new(Reading(board)));
         Self(registry)
     }
 
@@ -32,7 +35,7 @@ impl Metrics {
 }
 
 #[derive(Debug)]
-struct Reading(Vec<Arc<EndpointStats>>);
+struct Reading(Arc<Board>);
 
 /// A gauge: its name, what it is, and its value for an endpoint.
 type Gauge = (&'static str, &'static str, fn(&EndpointSeen) -> u64);
@@ -55,7 +58,7 @@ const GAUGES: [Gauge; 5] = [
 
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let all: Vec<EndpointSeen> = self.0.iter().map(|stats| stats.seen()).collect();
+        let all: Vec<EndpointSeen> = self.0.all().iter().map(|stats| stats.seen()).collect();
         for (name, help, value) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for seen in &all {
@@ -92,6 +95,15 @@ impl Collector for Reading {
             let labels = [("endpoint", seen.name.as_str())];
             let mut metric = family.encode_family(&labels)?;
             metric.encode_histogram::<prometheus_client::encoding::NoLabelSet>(took, total, &buckets, None)?;
+        }
+        let help = "Rows of the table of endpoints that are none, and not served";
+        let family = encoder.encode_descriptor("refused_endpoints", help, None, MetricType::Gauge)?;
+        ConstGauge::new(self.0.refused()).encode(family)?;
+        let help = "When the table of endpoints was last read";
+        let family =
+            encoder.encode_descriptor("table_read_timestamp", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        if let Some(at) = self.0.table_read_ms() {
+            ConstGauge::new(Duration::from_millis(at).as_secs_f64()).encode(family)?;
         }
         Ok(())
     }

@@ -13,9 +13,11 @@
 //! Invariant: what the ledger has read and does not hold open is delivered or a dead letter.
 
 mod address;
+mod board;
 mod body;
 mod client;
 mod compose;
+mod crew;
 mod endpoint;
 mod event;
 mod ledger;
@@ -33,6 +35,7 @@ mod worker;
 
 pub use self::{
     address::{Cidr, CidrError, Guard, is_public},
+    board::Board,
     body::{Body, BodyFormat},
     client::{Delivery, HttpClient, Lookup, Patience, Resolver, TlsRootsError, tls_config},
     compose::compose,
@@ -42,7 +45,7 @@ pub use self::{
     metrics::Metrics as WebhookMetrics,
     port::Port,
     retry::{Schedule, ScheduleError, retry_after},
-    service::{Served, Service},
+    service::{Roster, Served, Service},
     signature::{SecretError, SigningSecret, signature_header},
     stats::{EndpointSeen, EndpointStats},
     store::{

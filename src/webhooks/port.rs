@@ -11,7 +11,7 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-use super::{metrics::Metrics, stats::EndpointStats};
+use super::{board::Board, metrics::Metrics};
 
 /// The type of the OpenMetrics text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -19,14 +19,14 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// What the port shows.
 #[derive(Debug)]
 pub struct Port {
-    endpoints: Vec<Arc<EndpointStats>>,
+    board: Arc<Board>,
     metrics: Metrics,
 }
 
 impl Port {
-    /// Shows these endpoints.
-    pub fn new(endpoints: Vec<Arc<EndpointStats>>) -> Self {
-        Self { metrics: Metrics::new(endpoints.clone()), endpoints }
+    /// Shows what is on this board.
+    pub fn new(board: Arc<Board>) -> Self {
+        Self { metrics: Metrics::new(Arc::clone(&board)), board }
     }
 
     /// Serves until the task is dropped.
@@ -46,9 +46,13 @@ async fn live() -> &'static str {
     "live\n"
 }
 
-/// Ready is who delivers, or waits for others to stop; not who waits for JetStream.
+/// Ready is who delivers, or waits for others to stop; not who waits for JetStream, or
+/// never heard who is to be served.
 async fn ready(State(port): State<Arc<Port>>) -> Response {
-    let seen: Vec<_> = port.endpoints.iter().map(|stats| stats.seen()).collect();
+    if !port.board.is_known() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "waiting for the endpoints\n").into_response();
+    }
+    let seen: Vec<_> = port.board.all().iter().map(|stats| stats.seen()).collect();
     let held = seen.iter().filter(|seen| seen.is_held).count();
     if seen.iter().any(|seen| seen.is_in_trouble) {
         return (StatusCode::SERVICE_UNAVAILABLE, "waiting for JetStream\n").into_response();

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use tokio::{
-    task::JoinSet,
+    sync::watch,
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -12,9 +12,10 @@ use uuid::Uuid;
 
 use super::{
     address::Guard,
+    board::Board,
     client::{HttpClient, Patience, Resolver},
+    crew::Crew,
     endpoint::Endpoint,
-    stats::EndpointStats,
     store::{SetupError, Store},
     worker::Worker,
 };
@@ -37,67 +38,85 @@ pub enum Served {
     CutOff,
 }
 
+/// Who is to be served. An endpoint that did not change is the same `Arc` as before.
+#[derive(Clone, Debug)]
+pub enum Roster {
+    /// Nobody knows yet.
+    Unknown,
+    /// These.
+    Known(Vec<Arc<Endpoint>>),
+}
+
 /// What it takes to serve.
 #[derive(Debug)]
 pub struct Service {
     /// The name of the outbox stream.
     pub stream: String,
-    /// Who is served.
-    pub endpoints: Vec<Arc<Endpoint>>,
     /// What may be connected to.
     pub guard: Guard,
     /// How connections are encrypted.
     pub tls: Arc<ClientConfig>,
     /// How long an owner that says nothing keeps an endpoint.
     pub lease: Duration,
+    /// What others look at.
+    pub board: Arc<Board>,
 }
 
 impl Service {
-    /// The counters of the endpoints that are served.
-    pub fn stats(&self) -> Vec<Arc<EndpointStats>> {
-        self.served().map(|endpoint| Arc::new(EndpointStats::new(endpoint.name.clone()))).collect()
-    }
-
-    fn served(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.endpoints.iter().filter(|endpoint| endpoint.is_enabled)
-    }
-
-    /// Serves until told to stop, or until there was no connection for long. `stats` are those of [`Service::stats`].
+    /// Serves until told to stop, or until there was no connection for long. `roster` tells whom, at any time.
     pub async fn run(
         &self,
         store: &Store,
-        stats: &[Arc<EndpointStats>],
+        mut roster: watch::Receiver<Roster>,
         stop: &CancellationToken,
     ) -> Result<Served, SetupError> {
         store.check().await?;
-        let (me, stop) = (Uuid::new_v4().to_string(), stop.child_token());
-        let mut workers = JoinSet::new();
-        for (endpoint, stats) in self.served().zip(stats) {
-            let worker = Worker {
-                endpoint: Arc::clone(endpoint),
-                store: store.clone(),
-                client: Arc::new(self.client(endpoint)),
-                stream: self.stream.clone(),
-                me: me.clone(),
-                lease: self.lease,
-                stats: Arc::clone(stats),
-            };
-            workers.spawn(worker.run(stop.clone()));
-        }
+        let me = Uuid::new_v4().to_string();
+        let mut crew = Crew::new(stop.child_token());
         let mut cut_off_since = None;
+        let mut wanted = self.wanted(&roster.borrow_and_update());
         loop {
+            crew.arrange(&wanted, |endpoint| self.worker(endpoint, store, &me));
             tokio::select! {
-                ended = workers.join_next() => if ended.is_none() { return Ok(Served::Stopped) },
+                biased;
+                () = stop.cancelled() => {
+                    crew.dismiss().await;
+                    return Ok(Served::Stopped);
+                }
+                () = changed(&mut roster) => wanted = self.wanted(&roster.borrow_and_update()),
+                () = crew.one_ended() => {}
                 () = sleep(CONNECTION_GLANCE) => {}
             }
             if store.is_connected() {
                 cut_off_since = None;
             } else if cut_off_since.get_or_insert_with(Instant::now).elapsed() >= self.lease * LEASES_WITHOUT_CONNECTION
             {
-                stop.cancel();
-                while workers.join_next().await.is_some() {}
+                crew.dismiss().await;
                 return Ok(Served::CutOff);
             }
+        }
+    }
+
+    /// Who is served, of those that there are; the board knows them from then on.
+    fn wanted(&self, roster: &Roster) -> Vec<Arc<Endpoint>> {
+        let Roster::Known(endpoints) = roster else { return Vec::new() };
+        let served: Vec<_> = endpoints.iter().filter(|endpoint| endpoint.is_enabled).map(Arc::clone).collect();
+        for endpoint in &served {
+            self.board.of(&endpoint.name);
+        }
+        self.board.keep_only(&served.iter().map(|endpoint| endpoint.name.clone()).collect());
+        served
+    }
+
+    fn worker(&self, endpoint: &Arc<Endpoint>, store: &Store, me: &str) -> Worker {
+        Worker {
+            endpoint: Arc::clone(endpoint),
+            store: store.clone(),
+            client: Arc::new(self.client(endpoint)),
+            stream: self.stream.clone(),
+            me: me.to_owned(),
+            lease: self.lease,
+            stats: self.board.of(&endpoint.name),
         }
     }
 
@@ -106,5 +125,12 @@ impl Service {
         let patience = Patience { connect: CONNECT_PATIENCE, total: endpoint.timeout };
         let (target, guard) = (endpoint.target.clone(), self.guard.clone());
         HttpClient::new(target, guard, Resolver::system(), Arc::clone(&self.tls), patience)
+    }
+}
+
+/// Waits for another roster; forever if nobody is left to give one.
+async fn changed(roster: &mut watch::Receiver<Roster>) {
+    if roster.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

@@ -14,5 +14,6 @@ mod oracle;
 mod place;
 mod receiver;
 mod renewed;
+mod table;
 
 use support::{certificates, wait};

@@ -30,26 +30,40 @@ pub(crate) struct Place {
     pub(crate) stage: Stage,
     _relay: Daemon,
     folder: TempDir,
+    /// Whether endpoints are in the table, and not in the file.
+    has_table: bool,
 }
 
 impl Place {
     /// With a relay that leads, and these tables of endpoints.
     pub(crate) async fn set(endpoints: &str) -> Self {
+        Self::make(endpoints, false).await
+    }
+
+    /// With a relay that leads, and a table of endpoints that has no row yet.
+    pub(crate) async fn set_with_table() -> Self {
+        Self::make("[webhooks]\nsource = \"table\"\nrefresh = \"100ms\"\n", true).await
+    }
+
+    async fn make(file: &str, has_table: bool) -> Self {
         let stage = Stage::set(own_postgres(&[]).await, |settings| settings).await;
         let relay = stage.settings.lead().await;
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("walpost.toml"), endpoints).unwrap();
-        let place = Self { stage, _relay: relay, folder };
+        fs::write(folder.path().join("walpost.toml"), file).unwrap();
+        let place = Self { stage, _relay: relay, folder, has_table };
         let answer = place.run(&["webhooks", "setup"]).await;
         assert!(answer.contains("created  stream OUTBOX_WEBHOOKS\ncreated  stream OUTBOX_WEBHOOK_LOG\n"), "{answer}");
+        let table = "table public.walpost_webhook_endpoint\n";
+        assert_eq!(answer.contains(&format!("created  {table}")), has_table, "{answer}");
         place
     }
 
-    /// The settings of a worker, which knows nothing of Postgres.
+    /// The settings of a worker, which knows nothing of Postgres unless the endpoints are there.
     pub(crate) fn settings(&self) -> Settings {
         let file = self.folder.path().join("walpost.toml");
-        Settings::new("", &self.stage.broker.url())
-            .without("POSTGRES_URL")
+        let settings = Settings::new(&self.stage.postgres.url(), &self.stage.broker.url());
+        let settings = if self.has_table { settings } else { settings.without("POSTGRES_URL") };
+        settings
             .with("CONFIG", file.to_str().unwrap())
             .with("ADMIN_LISTEN", &free_address().to_string())
             .with("WEBHOOKS_LEASE", LEASE)
@@ -67,6 +81,23 @@ impl Place {
         let answer = self.settings().run(arguments).await;
         assert_eq!(answer.code, Some(0), "{}", answer.stderr);
         answer.stdout
+    }
+
+    /// Inserts an endpoint: its receiver, and more columns with their values.
+    pub(crate) async fn insert(&self, name: &str, url: &str, more: &[(&str, &str)]) {
+        let (columns, values): (Vec<_>, Vec<_>) = more.iter().copied().unzip();
+        let (columns, values) = ([&["name", "url", "plain_http", "secrets"], &columns[..]].concat(), values.join(", "));
+        let comma = if more.is_empty() { "" } else { ", " };
+        let sql = format!(
+            "INSERT INTO walpost_webhook_endpoint ({}) VALUES ('{name}', '{url}', true, '{{{SECRET}}}'{comma}{values})",
+            columns.join(", ")
+        );
+        self.stage.commit(&sql).await;
+    }
+
+    /// Changes the row of an endpoint.
+    pub(crate) async fn update(&self, name: &str, change: &str) {
+        self.stage.commit(&format!("UPDATE walpost_webhook_endpoint SET {change} WHERE name = '{name}'")).await;
     }
 
     /// Waits until every endpoint of these stands at the end of the stream, or the beginning is known.

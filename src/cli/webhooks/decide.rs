@@ -20,9 +20,11 @@ pub(super) fn wish(
     config: &WorkerConfig,
     console: &mut Console,
 ) -> Result<Exit, Failure> {
-    let name = &find(config, &args.endpoint)?.name;
-    runtime::block_on(async {
-        store(config).await?.make_wish(name, Wish { enabled: Some(enabled), again: Vec::new() }).await.map_err(refused)
+    let name = runtime::block_on(async {
+        let name = find(config, &args.endpoint).await?.name.clone();
+        let wish = Wish { enabled: Some(enabled), again: Vec::new() };
+        store(config).await?.make_wish(&name, wish).await.map_err(refused)?;
+        Ok(name)
     })?;
     let word = console.out().paint(Ink::Good, if enabled { "enabled" } else { "disabled" });
     writeln!(console.out(), "{word}  {name}")?;
@@ -35,10 +37,10 @@ pub(super) fn wish(
 
 /// Wishes that events of dead letters are sent again.
 pub(super) fn replay(args: &ReplayArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
-    let name = &find(config, &args.endpoint)?.name;
-    let (again, unknown) = runtime::block_on(async {
+    let (name, again, unknown) = runtime::block_on(async {
+        let name = find(config, &args.endpoint).await?.name.clone();
         let store = store(config).await?;
-        let letters = store.letters(name).await.map_err(refused)?;
+        let letters = store.letters(&name).await.map_err(refused)?;
         let is_wanted =
             |letter: &LetterSeen| args.all || letter.event.as_ref().is_some_and(|event| args.events.contains(event));
         let (again, known): (Vec<u64>, Vec<String>) = letters
@@ -49,9 +51,9 @@ pub(super) fn replay(args: &ReplayArgs, config: &WorkerConfig, console: &mut Con
             .unzip();
         let unknown: Vec<String> = args.events.iter().filter(|event| !known.contains(event)).cloned().collect();
         if !again.is_empty() {
-            store.make_wish(name, Wish { enabled: None, again: again.clone() }).await.map_err(refused)?;
+            store.make_wish(&name, Wish { enabled: None, again: again.clone() }).await.map_err(refused)?;
         }
-        Ok((again, unknown))
+        Ok((name, again, unknown))
     })?;
     let word = console.out().paint(Ink::Good, "sent again");
     writeln!(console.out(), "{word}  {} events to {name}", again.len())?;

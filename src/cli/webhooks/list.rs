@@ -6,10 +6,10 @@ use comfy_table::Table;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{AttemptsArgs, WebhooksListArgs, WebhooksShowArgs, find, refused, store};
+use super::{AttemptsArgs, WebhooksListArgs, WebhooksShowArgs, endpoints, find, refused, store};
 use crate::{
     cli::{Exit, Failure, OutputFormat, console::Console, runtime},
-    config::{WorkerConfig, visible::visible},
+    config::{Problem, RefusedRow, WorkerConfig, visible::visible},
     webhooks::{Endpoint, LoggedAttempt, Record, Store},
 };
 
@@ -18,19 +18,20 @@ const MOST_SHOWN: usize = 20;
 
 /// Lists the endpoints.
 pub(super) fn list(args: &WebhooksListArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
-    let endpoints = &config.webhooks.endpoints;
-    let (last, records) = runtime::block_on(async {
+    let (listing, last, records) = runtime::block_on(async {
+        let listing = endpoints(config).await?;
         let store = store(config).await?;
         let mut records = Vec::new();
-        for endpoint in endpoints {
+        for endpoint in &listing.endpoints {
             records.push(record_of(&store, endpoint).await?);
         }
-        Ok((store.outbox().await.map_err(refused)?.last_sequence, records))
+        Ok((listing, store.outbox().await.map_err(refused)?.last_sequence, records))
     })?;
-    let all = endpoints.iter().zip(&records);
+    let all = listing.endpoints.iter().zip(&records);
     let text = match args.format {
         OutputFormat::Json => {
-            let all: Vec<_> = all.map(|(endpoint, record)| summary(endpoint, record.as_ref(), last)).collect();
+            let all = all.map(|(endpoint, record)| summary(endpoint, record.as_ref(), last));
+            let all: Vec<_> = all.chain(listing.refused.iter().map(refusal)).collect();
             serde_json::to_string_pretty(&all).map_err(Failure::new)?
         }
         OutputFormat::Human => {
@@ -42,7 +43,18 @@ pub(super) fn list(args: &WebhooksListArgs, config: &WorkerConfig, console: &mut
                 let state = state(endpoint, record.as_ref());
                 table.add_row([endpoint.name.to_string(), endpoint.target.to_string(), state, behind, open]);
             }
-            trimmed(table)
+            for refused in &listing.refused {
+                table.add_row([refused.name.as_str(), "-", "wrong, not served", "-", "-"]);
+            }
+            let mut text = trimmed(table);
+            for refused in &listing.refused {
+                text.push_str(&format!("\n\nThe row {} of the table is no endpoint:", refused.name));
+                for problem in &refused.problems {
+                    let hint = problem.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                    text.push_str(&format!("\n  {}{hint}", problem.text()));
+                }
+            }
+            text
         }
     };
     writeln!(console.out(), "{text}")?;
@@ -51,12 +63,13 @@ pub(super) fn list(args: &WebhooksListArgs, config: &WorkerConfig, console: &mut
 
 /// Shows one endpoint.
 pub(super) fn show(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
-    let endpoint = find(config, &args.endpoint)?;
-    let (last, record) = runtime::block_on(async {
+    let (endpoint, last, record) = runtime::block_on(async {
+        let endpoint = find(config, &args.endpoint).await?;
         let store = store(config).await?;
-        Ok((store.outbox().await.map_err(refused)?.last_sequence, record_of(&store, endpoint).await?))
+        let record = record_of(&store, &endpoint).await?;
+        Ok((endpoint, store.outbox().await.map_err(refused)?.last_sequence, record))
     })?;
-    let record = record.as_ref();
+    let (endpoint, record) = (&*endpoint, record.as_ref());
     let text = match args.format {
         OutputFormat::Json => {
             let open = record.map_or(&[][..], |record| &record.ledger.open[..]);
@@ -78,8 +91,10 @@ pub(super) fn show(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut
 
 /// Lists the dead letters of an endpoint.
 pub(super) fn dead(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
-    let endpoint = find(config, &args.endpoint)?;
-    let letters = runtime::block_on(async { store(config).await?.letters(&endpoint.name).await.map_err(refused) })?;
+    let letters = runtime::block_on(async {
+        let endpoint = find(config, &args.endpoint).await?;
+        store(config).await?.letters(&endpoint.name).await.map_err(refused)
+    })?;
     let text = match args.format {
         OutputFormat::Json => serde_json::to_string_pretty(&letters).map_err(Failure::new)?,
         OutputFormat::Human => {
@@ -159,6 +174,15 @@ fn summary(endpoint: &Endpoint, record: Option<&Record>, last: u64) -> Value {
         "read": record.map(|record| record.ledger.read),
         "last_sequence": last,
         "open": record.map(|record| record.ledger.open.len()),
+    })
+}
+
+/// A row that is no endpoint.
+fn refusal(refused: &RefusedRow) -> Value {
+    json!({
+        "endpoint": refused.name,
+        "state": "wrong, not served",
+        "problems": refused.problems.iter().map(Problem::text).collect::<Vec<_>>(),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use std::{io::Write, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{WebhooksRunArgs, store, unset};
+use super::{WebhooksRunArgs, store, table, unread, unset};
 use crate::{
     cli::{
         Exit, Failure,
@@ -13,21 +13,32 @@ use crate::{
         runtime,
     },
     config::WorkerConfig,
-    webhooks::{EndpointStats, Port, Served, Service, Store, tls_config},
+    webhooks::{Board, Port, Roster, Served, Service, Store, tls_config},
 };
 
 /// Makes what is missing.
 pub(super) fn set_up(config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
     runtime::block_on(async {
         make_streams(&store(config).await?, console).await?;
+        make_table(config, console).await?;
         Ok(Exit::Done)
     })
 }
 
+async fn make_table(config: &WorkerConfig, console: &mut Console) -> Result<(), Failure> {
+    let (Some(mut reader), Some(table)) = (table(config), &config.webhooks.table) else { return Ok(()) };
+    let is_new = reader.create().await.map_err(unread)?;
+    say_made(is_new, &format!("table {}", table.name), console)
+}
+
+fn say_made(is_new: bool, what: &str, console: &mut Console) -> Result<(), Failure> {
+    let word = if is_new { console.out().paint(Ink::Good, "created") } else { "exists ".to_owned() };
+    Ok(writeln!(console.out(), "{word}  {what}")?)
+}
+
 async fn make_streams(store: &Store, console: &mut Console) -> Result<(), Failure> {
     for (name, is_new) in store.set_up().await.map_err(unset)? {
-        let word = if is_new { console.out().paint(Ink::Good, "created") } else { "exists ".to_owned() };
-        writeln!(console.out(), "{word}  stream {name}")?;
+        say_made(is_new, &format!("stream {name}"), console)?;
     }
     Ok(())
 }
@@ -35,7 +46,7 @@ async fn make_streams(store: &Store, console: &mut Console) -> Result<(), Failur
 /// Runs the role.
 pub(super) fn run(args: &WebhooksRunArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
     let webhooks = &config.webhooks;
-    if webhooks.endpoints.is_empty() {
+    if webhooks.endpoints.is_empty() && webhooks.table.is_none() {
         let hint = "write [[webhooks.endpoint]] with name, url and secret_files into the configuration file";
         return Err(Failure::new("there is no endpoint to send to").with_hint(Some(hint)));
     }
@@ -48,13 +59,27 @@ pub(super) fn run(args: &WebhooksRunArgs, config: &WorkerConfig, console: &mut C
         let store = store(config).await?;
         if args.setup {
             make_streams(&store, console).await?;
+            make_table(config, console).await?;
         }
         let stream = config.nats.stream.to_string();
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), stream, endpoints = webhooks.endpoints.len(), "starting");
-        let (endpoints, guard, lease) = (webhooks.endpoints.clone(), webhooks.guard.clone(), webhooks.lease);
-        let service = Service { stream, endpoints, guard, tls, lease };
-        let stats = service.stats();
-        let port = Port::new(stats.clone());
+        match &webhooks.table {
+            None => tracing::info!(version = VERSION, stream, endpoints = webhooks.endpoints.len(), "starting"),
+            Some(table) => tracing::info!(version = VERSION, stream, table = %table.name, "starting"),
+        }
+        let board = Arc::new(Board::default());
+        let (guard, lease) = (webhooks.guard.clone(), webhooks.lease);
+        let service = Service { stream, guard, tls, lease, board: Arc::clone(&board) };
+        let port = Port::new(Arc::clone(&board));
+        let (roster, of_roster) = watch::channel(match &webhooks.table {
+            None => Roster::Known(webhooks.endpoints.clone()),
+            Some(_) => Roster::Unknown,
+        });
+        let watching = async {
+            match table(config) {
+                Some(table) => table.watch(&roster, &board).await,
+                None => std::future::pending().await,
+            }
+        };
         let listen = config.admin.listen;
         let serving = async {
             // Delivery does not depend on being looked at.
@@ -67,8 +92,9 @@ pub(super) fn run(args: &WebhooksRunArgs, config: &WorkerConfig, console: &mut C
         };
         let ended = tokio::select! {
             biased;
-            ended = serve(&service, store, &stats, config, &stop) => ended,
+            ended = serve(&service, store, &of_roster, config, &stop) => ended,
             never = serving => match never {},
+            never = watching => match never {},
         };
         ended?;
         tracing::info!("stopped");
@@ -80,11 +106,11 @@ pub(super) fn run(args: &WebhooksRunArgs, config: &WorkerConfig, console: &mut C
 async fn serve(
     service: &Service,
     mut store: Store,
-    stats: &[Arc<EndpointStats>],
+    roster: &watch::Receiver<Roster>,
     config: &WorkerConfig,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    while service.run(&store, stats, stop).await.map_err(unset)? == Served::CutOff {
+    while service.run(&store, roster.clone(), stop).await.map_err(unset)? == Served::CutOff {
         let action = "see whether NATS runs and lets this user in; logins in files are read again for each attempt";
         tracing::warn!(action, "there was no connection to NATS for long; another one is made");
         store = loop {
@@ -104,3 +130,5 @@ async fn serve(
 
 /// How long to wait between two attempts to connect.
 const BETWEEN_CONNECTIONS: Duration = Duration::from_secs(2);
+/// The version of the program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");

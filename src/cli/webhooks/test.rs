@@ -19,7 +19,7 @@ use crate::{
 
 /// Sends the sample.
 pub(super) fn test(args: &EndpointArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
-    let endpoint = find(config, &args.endpoint)?;
+    let endpoint = &*runtime::block_on(find(config, &args.endpoint))?;
     let webhooks = &config.webhooks;
     let tls = tls_config(webhooks.tls_ca.as_deref()).map_err(Failure::new)?;
     let patience = Patience { connect: endpoint.timeout, total: endpoint.timeout };

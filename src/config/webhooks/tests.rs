@@ -1,9 +1,14 @@
 //! Endpoints as they are configured: everything that is wrong at once, and no secret in any of it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
-use super::*;
-use crate::config::{Config, Loaded, Problems, Sources};
+use crate::{
+    config::{Config, Loaded, Problems, Sources},
+    webhooks::{BodyFormat, Ordering, Start},
+};
+
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A good secret.
 const SECRET: &str = "whsec_Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ";
@@ -159,4 +164,36 @@ fn the_role_of_webhooks_needs_no_login_to_postgres() {
     assert!(Config::load(&sources).is_err());
     let config = Config::load_worker(&sources).unwrap();
     assert_eq!((config.webhooks.endpoints.len(), config.nats.stream.as_str()), (1, "OUTBOX"));
+}
+
+#[test]
+fn endpoints_are_in_the_file_or_in_a_table_and_only_a_table_needs_a_login_to_postgres() {
+    let both = format!("[webhooks]\nsource = \"table\"\n{}", endpoint(""));
+    assert_eq!(problems(&both), ["5: webhooks.endpoint: cannot go together with webhooks.source = \"table\""]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("walpost.toml");
+    let load = |text: &str| {
+        fs::write(&file, text).unwrap();
+        Config::load_worker(&Sources { file: Some(file.clone()), ..Sources::default() })
+    };
+    let lines = |text: &str| {
+        let problems = load(text).unwrap_err();
+        problems.iter().map(|problem| problem.to_string().replace(&file.display().to_string(), "f")).collect::<Vec<_>>()
+    };
+    // A secret that the role has no use for stays closed.
+    let postgres = "[postgres]\nurl_file = \"nowhere\"\n";
+    assert!(load(&format!("{postgres}{}", endpoint(""))).unwrap().postgres.is_none());
+    let in_table = "[webhooks]\nsource = \"table\"\n";
+    assert_eq!(
+        lines(&format!("{postgres}{in_table}")),
+        ["f:2: postgres.url_file: the file cannot be read: no such file"]
+    );
+    assert_eq!(lines(in_table), ["postgres.url: required, but not given"]);
+
+    let text = format!("[postgres]\nurl = \"postgres://a@b\"\n{in_table}table = \"app.hooks\"\nrefresh = \"5s\"\n");
+    let config = load(&text).unwrap();
+    let table = config.webhooks.table.unwrap();
+    assert_eq!((table.name.to_string().as_str(), table.refresh.as_secs()), ("app.hooks", 5));
+    assert_eq!(config.postgres.unwrap().endpoint.to_string(), "a@b:5432/a");
 }
