@@ -1,6 +1,6 @@
 //! `walpost config`: shows the settings, or checks them.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::Table;
@@ -10,7 +10,10 @@ use super::{
     Exit, Failure,
     console::{Console, Ink},
 };
-use crate::config::{HIDDEN, Loaded, Origin, Row, Shown, visible::visible};
+use crate::{
+    config::{EndpointTable, HIDDEN, Loaded, Origin, Row, Shown, visible::visible},
+    webhooks::Endpoint,
+};
 
 /// The arguments of `walpost config`.
 #[derive(Debug, Args)]
@@ -50,9 +53,10 @@ pub enum OutputFormat {
 /// Prints every setting.
 pub(super) fn show(args: &ShowArgs, loaded: &Loaded, console: &mut Console) -> Result<Exit, Failure> {
     let text = match args.format {
-        OutputFormat::Human => table(&loaded.rows),
+        OutputFormat::Human => table(&lines(loaded)),
         OutputFormat::Json => {
-            let rows: Vec<_> = loaded.rows.iter().map(JsonRow::from).collect();
+            let lines = lines(loaded);
+            let rows: Vec<_> = lines.iter().map(JsonRow::from).collect();
             serde_json::to_string_pretty(&rows).map_err(Failure::new)?
         }
     };
@@ -68,18 +72,44 @@ pub(super) fn check(loaded: &Loaded, console: &mut Console) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
+/// One setting, or one endpoint.
+struct Line {
+    key: String,
+    value: Shown,
+    origin: Origin,
+}
+
+/// Every setting; then every endpoint of the file, or where they are else.
+fn lines(loaded: &Loaded) -> Vec<Line> {
+    let of_row =
+        |row: &Row| Line { key: row.key.name().to_owned(), value: row.value.clone(), origin: row.origin.clone() };
+    let webhooks = &loaded.config.webhooks;
+    let of_endpoint = |(endpoint, origin): (&Arc<Endpoint>, &Origin)| Line {
+        key: format!("webhooks.endpoint.{}", endpoint.name),
+        value: Shown::Text(endpoint.target.to_string()),
+        origin: origin.clone(),
+    };
+    let of_table = |table: &EndpointTable| Line {
+        key: "webhooks.endpoint".to_owned(),
+        value: Shown::Text("(see `walpost webhooks list`)".to_owned()),
+        origin: Origin::Table { name: table.name.to_string() },
+    };
+    let endpoints = webhooks.endpoints.iter().zip(&webhooks.origins).map(of_endpoint);
+    loaded.rows.iter().map(of_row).chain(endpoints).chain(webhooks.table.iter().map(of_table)).collect()
+}
+
 /// The settings as a table for people.
-fn table(rows: &[Row]) -> String {
+fn table(lines: &[Line]) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(["key", "value", "origin"]);
-    for row in rows {
-        let value = match &row.value {
+    for line in lines {
+        let value = match &line.value {
             Shown::Text(text) => text.chars().flat_map(visible).collect(),
             Shown::Hidden => HIDDEN.to_owned(),
             Shown::Unset => "(not set)".to_owned(),
         };
-        table.add_row([row.key.name().to_owned(), value, row.origin.to_string()]);
+        table.add_row([line.key.clone(), value, line.origin.to_string()]);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -91,7 +121,7 @@ fn table(rows: &[Row]) -> String {
 #[derive(Serialize)]
 struct JsonRow<'a> {
     /// The key.
-    key: &'static str,
+    key: &'a str,
     /// The value; `null` if it is hidden or not set.
     value: Option<&'a str>,
     /// Whether there is a value that stays hidden.
@@ -100,9 +130,9 @@ struct JsonRow<'a> {
     origin: &'a Origin,
 }
 
-impl<'a> From<&'a Row> for JsonRow<'a> {
-    fn from(row: &'a Row) -> Self {
-        let value = if let Shown::Text(text) = &row.value { Some(text.as_str()) } else { None };
-        Self { key: row.key.name(), value, hidden: row.value == Shown::Hidden, origin: &row.origin }
+impl<'a> From<&'a Line> for JsonRow<'a> {
+    fn from(line: &'a Line) -> Self {
+        let value = if let Shown::Text(text) = &line.value { Some(text.as_str()) } else { None };
+        Self { key: &line.key, value, hidden: line.value == Shown::Hidden, origin: &line.origin }
     }
 }

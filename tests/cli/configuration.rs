@@ -75,6 +75,23 @@ fn json_has_the_same_rows() {
 }
 
 #[test]
+fn endpoints_are_shown_with_where_they_stand() {
+    let show = || Walpost::new(&["config", "show"]);
+    let endpoint = "[[webhooks.endpoint]]\nname = \"shop\"\nurl = \"https://example.com/canary\"\n\
+                    secrets = [\"whsec_Q0FOQVJZQ0FOQVJZQ0FOQVJZQ0FOQVJZ\"]\n";
+    let with_file = |text: &str| show().file("walpost.toml", &format!("{WHOLE}{text}"));
+    let of_file = shown(with_file(endpoint), "webhooks.endpoint.shop");
+    assert_eq!(of_file, ("https://example.com".to_owned(), "walpost.toml:3".to_owned()));
+    let answer = with_file(endpoint).run().stdout;
+    assert!(!answer.contains("canary") && !answer.contains("Q0FO"), "{answer}");
+    let (told, origin) = shown(with_file("[webhooks]\nsource = \"table\"\n"), "webhooks.endpoint");
+    assert_eq!(
+        (told.as_str(), origin.as_str()),
+        ("(see `walpost webhooks list`)", "table public.walpost_webhook_endpoint")
+    );
+}
+
+#[test]
 fn a_secret_is_in_no_output() {
     const CANARY: &str = "hunter2";
     let base = format!("{WHOLE}password = \"{CANARY}\"\n");
