@@ -60,15 +60,17 @@ def test_migrations_make_what_the_relays_setup_makes(
         server.execute("DROP DATABASE IF EXISTS by_setup")
         server.execute("CREATE DATABASE by_setup")
     environment = {"WALPOST_POSTGRES_URL": postgres.url("by_setup"), "WALPOST_NATS_URL": nats_server.url}
-    command = [str(servers.relay_program()), "setup"]
-    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    for arguments in (["setup"], ["webhooks", "setup", "--set", "webhooks.source=table"]):
+        command = [str(servers.relay_program()), *arguments]
+        done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
     with postgres.connect("by_setup") as by_setup:
         expected = catalog(by_setup)
         by_setup.execute("SELECT pg_drop_replication_slot('walpost')")
     connection.ensure_connection()
     found = catalog(connection.connection.cursor())
     assert {row[0] for row in found} >= {"table", "index", "constraint", "publication", "view", "function"}
+    assert ("table", "walpost_webhook_endpoint", "3", "secrets", "text[]", "false", "'{}'::text[]", "") in found
     assert found == expected
 
 
@@ -109,6 +111,10 @@ def test_operations_say_what_they_do(db: None, capsys: pytest.CaptureFixture[str
     assert "Create watermark table walpost_watermark" in said
     call_command("sqlmigrate", "django_walpost", "0001", backwards=True)
     assert "DROP TABLE public.outbox" in capsys.readouterr().out
+    call_command("sqlmigrate", "django_walpost", "0002")
+    assert "CREATE TABLE public.walpost_webhook_endpoint" in capsys.readouterr().out
+    call_command("sqlmigrate", "django_walpost", "0002", backwards=True)
+    assert "DROP TABLE public.walpost_webhook_endpoint" in capsys.readouterr().out
 
 
 def test_names_stay_names_and_no_name_is_no_publication(db: None) -> None:

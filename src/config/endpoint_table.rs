@@ -183,6 +183,28 @@ mod tests {
         assert_eq!((refused.name.as_str(), refused.to_string().matches("; ").count()), ("A canary", 9));
     }
 
+    /// The same cases that `django_walpost` judges before it stores a row.
+    #[test]
+    fn what_fits_and_what_does_not_is_what_the_django_package_says() {
+        let all: Value = serde_json::from_str(include_str!("../../tests/fixtures/webhook_endpoints.json")).unwrap();
+        for case in all["cases"].as_array().unwrap() {
+            let column = case["column"].as_str().unwrap();
+            for (values, fits) in [(&case["fit"], true), (&case["do_not"], false)] {
+                for value in values.as_array().unwrap() {
+                    let mut row = all["least"].clone();
+                    row[column] = value.clone();
+                    match table().endpoint(&row.to_string()) {
+                        Ok(_) => assert!(fits, "{column}: {value}"),
+                        Err(refused) => {
+                            assert!(!fits, "{column}: {value}: {refused}");
+                            assert!(refused.to_string().starts_with(&format!("{column}: ")), "{refused}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_row_is_an_endpoint_or_refused_for_a_reason(row in ".{0,40}", column in 0..15_usize, value in ".{0,20}") {

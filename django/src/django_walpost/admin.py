@@ -12,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 
+from django_walpost.endpoint_admin import WebhookEndpointAdmin
 from django_walpost.models import DeadLetter, Lag, OutboxEvent, Status
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[OutboxEvent]
 else:
     _Paginator, _ModelAdmin = Paginator, admin.ModelAdmin
+
+__all__ = ["OutboxEventAdmin", "WebhookEndpointAdmin"]
 
 #: No page beyond it is offered: to count a large table takes long, and nobody reads so far.
 _COUNTED_ROWS = 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 from psycopg.types.json import Jsonb
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     _IntegerField = models.Field[int, int]
+    _ListField = models.Field[Any, Any]
 else:
-    _IntegerField = models.Field
+    _IntegerField = _ListField = models.Field
 
 
 #: Where a row keeps its encoded payload until it is stored.
@@ -72,6 +74,22 @@ class XidField(_IntegerField):
     def get_prep_value(self, value: Any) -> str | None:
         """Return text, which Postgres casts; it compares no xid8 with a number."""
         return None if value is None else str(value)
+
+
+class TextListField(_ListField):
+    """Texts as ``text[]``; ``ArrayField`` would ask every project to install ``django.contrib.postgres``."""
+
+    description = "List of texts"
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        """Return the type of the column."""
+        return "text[]"
+
+    def validate(self, value: Any, model_instance: models.Model | None) -> None:
+        """Refuse what is no list of texts."""
+        super().validate(value, model_instance)
+        if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
+            raise ValidationError("Expected a list of texts.", code="invalid")
 
 
 class CurrentXid(models.Func):

@@ -11,6 +11,7 @@ from django.db import connections, models, router
 
 from django_walpost.conf import outbox_table
 from django_walpost.encoding import json_bytes
+from django_walpost.endpoints import WebhookEndpoint
 from django_walpost.exceptions import AppendOnly
 from django_walpost.fields import (
     ENCODED,
@@ -31,7 +32,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["AbstractOutboxEvent", "DeadLetter", "EventStatus", "Lag", "OutboxEvent", "OutboxMixin", "Status"]
+__all__ = [
+    "AbstractOutboxEvent",
+    "DeadLetter",
+    "EventStatus",
+    "Lag",
+    "OutboxEvent",
+    "OutboxMixin",
+    "Status",
+    "WebhookEndpoint",
+]
 
 
 #: The columns that are written; the database adds the others.

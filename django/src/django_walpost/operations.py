@@ -109,6 +109,13 @@ class CreateDeadLetterTable(CreateTable):
     script, placeholder, title = "dead_letter", "dead_letter", "dead letter"
 
 
+class CreateWebhookEndpointTable(CreateTable):
+    """Create the table that endpoints of webhooks are kept in, for ``webhooks.source = "table"``."""
+
+    table = "walpost_webhook_endpoint"
+    script, placeholder, title = "webhook_endpoint", "webhook_endpoint", "webhook endpoint"
+
+
 class CreateStatus(WalpostOperation):
     """Create the views and functions that tell the delivery status of the rows of one table."""
 
