@@ -8,7 +8,7 @@
 //! Invariant: while the table cannot be read, what was known before holds.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     convert::Infallible,
     fmt,
     sync::Arc,
@@ -20,7 +20,7 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::{
     config::{EndpointTable, RefusedRow},
@@ -34,6 +34,9 @@ use crate::{
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Before each look: the server gives up before we do. A session that waits for a lock does not notice that nobody listens
+/// any more, and one after the other would be left behind.
+const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '9s'";
 /// SQLSTATEs of a creation that somebody else was faster with.
 const TAKEN: [&str; 3] = ["42P07", "42710", "23505"];
 /// There is no such table, or no such schema.
@@ -186,9 +189,19 @@ impl TableReader {
         let client = Self::session(&mut self.session, &self.database).await.map_err(failed)?.client();
         let sql = fill(include_str!("../sql/webhooks/endpoints.sql"), &[("{webhook_endpoint}", &table)]);
         let columns = &EndpointTable::COLUMNS[..];
-        let asked = async { client.query_typed(&sql, &[(&self.mark, Type::TEXT), (&columns, Type::TEXT_ARRAY)]).await };
-        let rows = timeout(PATIENCE, asked).await.map_err(|_| TableError::NoAnswer { table: table.clone() })?;
-        let rows = rows.map_err(|error| failed(error.into()))?;
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&self.mark, Type::TEXT), (&columns, Type::TEXT_ARRAY)];
+        // On their way at once: it is one round trip all the same.
+        let asked = async {
+            tokio::join!(
+                biased;
+                client.batch_execute(BEGIN),
+                client.query_typed(&sql, &parameters),
+                client.batch_execute("COMMIT"),
+            )
+        };
+        let asked = timeout(PATIENCE, asked).await.map_err(|_| TableError::NoAnswer { table: table.clone() })?;
+        let (began, rows, ended) = asked;
+        let rows = began.and(rows).and_then(|rows| ended.map(|()| rows)).map_err(|error| failed(error.into()))?;
         let mark = rows.first().map(|row| row.get::<_, String>(0));
         if mark == self.mark {
             return Ok(None);
@@ -200,12 +213,17 @@ impl TableReader {
     /// What the rows come to. A row that did not change is the endpoint that it was.
     fn listing(&mut self, rows: Vec<String>) -> Listing {
         let (mut listing, before) = (Listing::default(), std::mem::take(&mut self.known));
+        let mut names = BTreeSet::new();
         for row in rows {
             let endpoint = match before.get(&row) {
                 Some(endpoint) => Ok(Arc::clone(endpoint)),
                 None => self.table.endpoint(&row).map(Arc::new),
             };
             match endpoint {
+                // The key of the table excludes it; a view has none.
+                Ok(endpoint) if !names.insert(endpoint.name.clone()) => {
+                    listing.refused.push(self.table.twin(&endpoint.name));
+                }
                 Ok(endpoint) => {
                     listing.endpoints.push(Arc::clone(&endpoint));
                     self.known.insert(row, endpoint);
@@ -264,7 +282,7 @@ impl Told {
         for (endpoint, problems) in self.refused.iter().filter(|(name, problems)| before.get(*name) != Some(*problems))
         {
             let action = "mend the row; until then nothing is sent to it, and its events wait";
-            tracing::error!(endpoint, problems, action, "a row of the table of endpoints is none");
+            tracing::error!(endpoint, problems, action, "a row of the table is no endpoint, and not served");
         }
     }
 }

@@ -10,12 +10,12 @@ use super::{
     endpoint::{self, Surroundings},
     endpoints::{Field, Given, GivenEndpoint},
     origin::Origin,
-    problem::Problem,
+    problem::{Problem, Reason, quoted},
     visible::visible,
 };
 use crate::{
     outbox::TableName,
-    webhooks::{Endpoint, Guard},
+    webhooks::{Endpoint, EndpointName, Guard},
 };
 
 /// The table that endpoints are in.
@@ -71,6 +71,13 @@ impl EndpointTable {
         let given = GivenEndpoint { origin: origin.clone(), fields: columns.into_iter().map(field).collect() };
         let around = Surroundings { of: None, guard: &self.guard, all_subjects: &self.subjects, variables: None };
         endpoint::read(given, &around).map_err(|problems| RefusedRow { name, problems })
+    }
+
+    /// What is said of a second row of one name.
+    pub fn twin(&self, name: &EndpointName) -> RefusedRow {
+        let reason = Reason::new(format!("name: {} is the name of another endpoint", quoted(name.as_str())));
+        let problem = Problem::at(Origin::Table { name: self.name.to_string() }, reason);
+        RefusedRow { name: name.to_string(), problems: vec![problem] }
     }
 }
 

@@ -136,7 +136,8 @@ async fn a_row_that_is_wrong_is_told_with_all_that_is_and_stops_nobody_else() {
     let wrong = "secrets: a signing secret begins with whsec_, or with whsk_ if it is an Ed25519 key; headers: `Host`: walpost sets \
                  this header itself; format: `xml` is not one of raw, envelope, cloudevents; timeout: `soon` is not a duration";
     let log = worker.log();
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("a row of the table of endpoints is none")).collect();
+    let lines: Vec<_> =
+        log.lines().filter(|line| line.contains("a row of the table is no endpoint, and not served")).collect();
     assert!(matches!(&lines[..], [line] if line.contains("\"endpoint\":\"broken\"") && line.contains(wrong)), "{log}");
     let metrics = worker.get("/metrics").await.unwrap().body;
     assert!(metrics.contains("\nwalpost_webhooks_refused_endpoints 1\n"), "{metrics}");
@@ -268,5 +269,64 @@ async fn the_right_to_read_that_one_table_is_all_that_a_worker_needs() {
     wait::until("it is told", async || worker.log().contains("grant this role SELECT on the table")).await;
     place.record(5, 2).await;
     wait::until("everything arrives all the same", async || hooks.taken() == place.committed().await).await;
+    assert_eq!(worker.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn a_view_over_tables_of_the_application_does_too_and_other_columns_are_its_own() {
+    let place = Place::set_with_table().await;
+    let hooks = Hooks::start(200, AT_ONCE).await;
+    let sql = format!(
+        "CREATE TABLE customer (id int, hook text, note text);
+         INSERT INTO customer VALUES (7, '{}', 'first'), (8, 'https://example.com', NULL), (8, 'https://example.com', NULL);
+         CREATE VIEW hooks AS SELECT 'customer-' || id AS name, hook AS url, true AS plain_http, ARRAY['{SECRET}'] AS secrets,
+                                     note, 'nowhere' AS secret_files FROM customer",
+        hooks.url()
+    );
+    place.stage.commit(&sql).await;
+    let worker = place.settings().with("WEBHOOKS_TABLE", "hooks").start_with(&["webhooks", "run"]);
+    wait::until("both are known", async || {
+        worker.get("/ready").await.is_some_and(|page| page.body.ends_with("of 2\n"))
+    })
+    .await;
+    wait::until("the first is held", async || {
+        worker.get("/metrics").await.unwrap().body.contains("walpost_webhooks_held{endpoint=\"customer-7\"} 1")
+    })
+    .await;
+    place.record(5, 2).await;
+    wait::until("everything arrives", async || hooks.taken() == place.committed().await).await;
+    assert!(worker.log().contains("name: `customer-8` is the name of another endpoint"), "{}", worker.log());
+    // What is not an endpoint's interrupts nobody: the worker that delivers is still the one that began.
+    place
+        .stage
+        .commit("UPDATE customer SET note = 'second'; UPDATE customer SET hook = hook || '/x' WHERE id = 8")
+        .await;
+    wait::until("the change of the other is seen", async || worker.log().contains("the endpoint changed in the table"))
+        .await;
+    let changed = "\"endpoint\":\"customer-7\",\"level\":\"INFO\",\"message\":\"the endpoint changed in the table\"";
+    assert!(!worker.log().contains(changed), "{}", worker.log());
+    assert_eq!(worker.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn a_table_that_somebody_locks_leaves_no_sessions_behind_and_concerns_nobody_who_is_known() {
+    let place = Place::set_with_table().await;
+    let hooks = Hooks::start(200, AT_ONCE).await;
+    place.insert("a", &hooks.url(), &[]).await;
+    let worker = place.worker();
+    place.until_begun(1).await;
+    let locker = connect(&place.stage.postgres.url()).await;
+    locker.batch_execute("BEGIN; LOCK walpost_webhook_endpoint").await.unwrap();
+    wait::until("it is told", async || worker.log().contains("canceling statement due to statement timeout")).await;
+    let waiting = "SELECT count(*) FROM pg_locks
+                   WHERE relation = 'walpost_webhook_endpoint'::regclass AND NOT granted";
+    let waiting = async || place.stage.client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0);
+    wait::until("it looks again", async || waiting().await > 0).await;
+    place.record(5, 2).await;
+    wait::until("everything arrives", async || hooks.taken() == place.committed().await).await;
+    assert_eq!(waiting().await, 1);
+    locker.batch_execute("COMMIT").await.unwrap();
+    place.update("a", "ordering = 'aggregate'").await;
+    wait::until("the change is seen", async || worker.log().contains("the endpoint changed in the table")).await;
     assert_eq!(worker.terminate().await, 0);
 }
