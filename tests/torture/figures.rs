@@ -18,6 +18,8 @@ pub(crate) struct Figures {
     takeovers: Vec<Duration>,
     /// From the end of a fault to the first event stored.
     recoveries: Vec<Duration>,
+    /// Until the database showed published or dead whatever was stored when a rest began.
+    shown: Vec<Duration>,
 }
 
 impl Figures {
@@ -39,6 +41,11 @@ impl Figures {
     /// Events were stored again after so long.
     pub(crate) fn recovery(&mut self, after: Duration) {
         self.recoveries.push(after);
+    }
+
+    /// What was stored was shown so after so long.
+    pub(crate) fn shown(&mut self, after: Duration) {
+        self.shown.push(after);
     }
 
     /// Adds what the journal tells.
@@ -68,7 +75,7 @@ impl fmt::Display for Figures {
         for (what, count) in &self.counts {
             writeln!(f, "  {what:<24} {count:>10}")?;
         }
-        for (what, times) in [("takeover", &self.takeovers), ("recovery", &self.recoveries)] {
+        for (what, times) in [("takeover", &self.takeovers), ("recovery", &self.recoveries), ("shown", &self.shown)] {
             let mut times = times.clone();
             times.sort_unstable();
             let Some(longest) = times.last() else { continue };

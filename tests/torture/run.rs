@@ -24,8 +24,10 @@ const WRITERS: u64 = 4;
 const STEP: Duration = Duration::from_secs(2);
 /// A run in which a step takes longer than this on average has met too little.
 const SLOWEST_STEP: Duration = Duration::from_secs(15);
+/// How often everything is let be well for a moment.
+const REST_EVERY: Duration = Duration::from_secs(30);
 /// What must have happened in each run.
-const NEEDED: [&str; 7] = [
+const NEEDED: [&str; 8] = [
     "kills",
     "Postgres crashes",
     "broker kills",
@@ -33,6 +35,7 @@ const NEEDED: [&str; 7] = [
     "rows sent again",
     "answers lost",
     "looks at what is told",
+    "rests",
 ];
 /// How many messages are read and compared at a time.
 const BATCH: usize = 2000;
@@ -85,7 +88,7 @@ impl Order {
         arena.leader().await;
         let workload = workload::start(&arena.postgres.url(), WRITERS, self.seed);
         let begun = Instant::now();
-        let mut done = 0;
+        let (mut done, mut rested) = (0, begun);
         for step in plan {
             if begun.elapsed() > self.time {
                 break;
@@ -94,6 +97,10 @@ impl Order {
             Box::pin(arena.step(step)).await;
             Box::pin(arena.hold_to_account()).await;
             done += 1;
+            if rested.elapsed() > REST_EVERY && !step.piles_up {
+                Box::pin(arena.rest()).await;
+                rested = Instant::now();
+            }
         }
         let fewest = usize::try_from(begun.elapsed().as_secs() / SLOWEST_STEP.as_secs()).unwrap();
         if done < fewest.max(5) {

@@ -19,12 +19,16 @@ const SOON: Duration = Duration::from_secs(10);
 /// How many violations of one look are told.
 const SHOWN: usize = 3;
 
-/// Events that are told to be in the stream; those of the last minutes, and what was looked at before.
+/// Before this transaction nothing is pending: what was told of earlier ones is told already.
+const FROM: &str = "SELECT walpost_pending_from()::text";
+/// Events of later transactions that are told to be in the stream, and rows that later ones have deleted.
 const TOLD: &str = "
-    SELECT id::text FROM walpost_event_status JOIN outbox o USING (id)
-     WHERE status = 'published' AND o.created_at > now() - interval '5 minutes'
+    SELECT id::text FROM walpost_event_status WHERE status = 'published' AND xid >= $1::text::xid8
     UNION ALL
-    SELECT id::text FROM gone WHERE gone_at > now() - interval '5 minutes'";
+    SELECT id::text FROM gone WHERE xid >= $1::text::xid8";
+/// Events that are told to be on their way.
+const PENDING: &str =
+    "SELECT id::text FROM walpost_event_status WHERE status = 'pending' AND xid >= walpost_pending_from()";
 /// Rows of which nothing final is told.
 const UNTOLD: &str =
     "SELECT count(*) FROM walpost_event_status WHERE status NOT IN ('published', 'dead') OR status IS NULL";
@@ -37,6 +41,8 @@ pub(crate) struct Known {
     read_to: u64,
     /// Told, and not found yet, because the broker did not answer.
     open: BTreeSet<Uuid>,
+    /// What was told of transactions before this one was looked at.
+    looked_from: Option<String>,
 }
 
 impl Known {
@@ -58,7 +64,10 @@ impl Arena {
     /// Looks at what is told now, and whether it is true, if both servers answer.
     pub(crate) async fn hold_to_account(&mut self) {
         let Ok(client) = try_connect(&self.postgres.url()).await else { return };
-        let Ok(rows) = client.query(TOLD, &[]).await else { return };
+        let Ok(from) = client.query_one(FROM, &[]).await else { return };
+        let since = self.known.looked_from.as_deref().unwrap_or("0");
+        let Ok(rows) = client.query(TOLD, &[&since]).await else { return };
+        self.known.looked_from = Some(from.get(0));
         self.known.told(rows.iter().map(|row| Uuid::parse_str(row.get(0)).unwrap()));
         let Some((last, _)) = self.reader.try_state().await else { return };
         let Some(messages) = self.reader.try_some(self.known.read_to + 1..=last).await else { return };
@@ -67,6 +76,30 @@ impl Arena {
         for id in early.iter().take(SHOWN) {
             self.misbehave(Kind::ToldEarly, format!("{id} is told to be stored, as {} more are", early.len() - 1));
         }
+    }
+
+    /// Lets everything be well for a moment, while the writers go on: what is stored at its beginning must be shown so soon.
+    pub(crate) async fn rest(&mut self) {
+        self.heal().await;
+        self.hold_to_account().await;
+        let stored = self.known.stored.clone();
+        let since = Instant::now();
+        loop {
+            self.look_after().await;
+            let Ok(client) = try_connect(&self.postgres.url()).await else { return };
+            let Ok(rows) = client.query(PENDING, &[]).await else { return };
+            let pending = rows.iter().map(|row| Uuid::parse_str(row.get(0)).unwrap());
+            let untold: Vec<_> = pending.filter(|id| stored.contains(id)).collect();
+            let Some(first) = untold.first() else { break };
+            if since.elapsed() > SOON {
+                let about =
+                    format!("{first} and {} more are stored, and shown pending {SOON:?} later", untold.len() - 1);
+                return self.misbehave(Kind::ToldLate, about);
+            }
+            sleep(GLANCE).await;
+        }
+        self.figures.add("rests", 1);
+        self.figures.shown(since.elapsed());
     }
 
     /// Waits until all is told that is stored, when nothing is wrong any more.

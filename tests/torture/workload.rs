@@ -45,7 +45,9 @@ pub(crate) fn schema() -> String {
              SELECT CASE WHEN size >= 0 THEN jsonb_build_object('id', id, 'pad',
                  left(repeat('{PATTERN}' || id::text, size / 36 + 1), size)) END
          $$;
-         CREATE TABLE gone (id uuid, aggregate_id text, headers jsonb, payload jsonb, gone_at timestamptz DEFAULT now());
+         CREATE TABLE gone (id uuid, aggregate_id text, headers jsonb, payload jsonb,
+                            xid xid8 DEFAULT pg_current_xact_id());
+         CREATE INDEX ON gone (xid);
          CREATE FUNCTION note_delete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
              INSERT INTO gone VALUES (OLD.id, OLD.aggregate_id, OLD.headers, OLD.payload);
              RETURN OLD;

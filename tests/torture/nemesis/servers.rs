@@ -12,6 +12,13 @@ use crate::{
     workload::long_transaction,
 };
 
+/// How many more messages a stream of several replicas may hold when its limit is set than it holds then. A limit below what is
+/// under way makes servers of a cluster drop what the leader has confirmed (nats-server 2.10.26): each takes up the limit
+/// when it likes, and holds messages against it that were admitted without.
+const ROOM: u64 = 2000;
+/// How long it may take until that many have come.
+const FILLING: Duration = Duration::from_secs(10);
+
 impl Arena {
     /// Carries out a fault until it is over; whether it happened.
     pub(super) async fn strike_servers(&mut self, fault: Fault) -> bool {
@@ -133,13 +140,18 @@ impl Arena {
     /// No room for what is under way, and then room again.
     async fn fill_stream(&mut self, time: Duration) -> bool {
         let Some((_, messages)) = self.reader.try_state().await else { return false };
-        let full = i64::try_from(messages).unwrap();
+        let full = messages + if self.broker.count() > 1 { ROOM } else { 0 };
+        let limit = i64::try_from(full).unwrap();
         let is_full = self.reader.try_update(|config| {
-            config.max_messages = full;
+            config.max_messages = limit;
             config.discard = async_nats::jetstream::stream::DiscardPolicy::New;
         });
         if !is_full.await {
             return false;
+        }
+        let deadline = Instant::now() + FILLING;
+        while self.reader.try_state().await.is_none_or(|(_, messages)| messages < full) && Instant::now() < deadline {
+            self.pass(ms(100)).await;
         }
         self.pass(time).await;
         self.figures.add("stream full", 1);
