@@ -44,6 +44,8 @@ codes! {
     WATERMARK = 203;
     /// Delivered rows cannot be deleted.
     RETENTION = 204;
+    /// The outbox table has rows that a new slot cannot send.
+    EXISTING_ROWS = 205;
     /// The replication slot does not exist.
     SLOT_MISSING = 301;
     /// The replication slot is not one for walpost.

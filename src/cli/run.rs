@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     plan::Plan,
     relay::Finish,
+    setup::ExistingRows,
     supervisor::{RunError, Supervisor, verdict},
 };
 
@@ -21,12 +22,15 @@ pub struct RunArgs {
     /// First do what `walpost setup` does.
     #[arg(long)]
     pub setup: bool,
+    /// Rows that are there before the slot: send them, or keep them.
+    #[arg(long, value_name = "send|keep", hide_possible_values = true, requires = "setup")]
+    pub existing_rows: Option<ExistingRows>,
 }
 
 /// Runs the service.
 pub(super) fn run(args: &RunArgs, config: &Config, console: &mut Console) -> Result<Exit, Failure> {
     if args.setup {
-        setup::apply(config, console)?;
+        setup::apply(config, args.existing_rows, console)?;
     }
     runtime::block_on(async {
         let stop = runtime::stop_on_signal()?;

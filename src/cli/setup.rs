@@ -12,10 +12,10 @@ use super::{
 use crate::{
     config::Config,
     plan::Plan,
-    postgres::sql::{Session, SqlError},
+    postgres::sql::Session,
     preflight::explain,
     publish::{Broker, BrokerError},
-    setup::{Outcome, PlannedStep, Setup, SetupError, Step},
+    setup::{ExistingRows, Outcome, PlannedStep, Setup, SetupError, Step},
     supervisor,
 };
 
@@ -29,6 +29,9 @@ pub struct SetupArgs {
     /// Print the SQL and the stream settings, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Rows that are there before the slot: send them, or keep them.
+    #[arg(long, value_name = "send|keep", hide_possible_values = true)]
+    pub existing_rows: Option<ExistingRows>,
 }
 
 /// Does what the arguments say.
@@ -36,24 +39,30 @@ pub(super) fn run(args: &SetupArgs, config: &Config, console: &mut Console) -> R
     if args.dry_run {
         plan(config, console)?;
     } else {
-        apply(config, console)?;
+        apply(config, args.existing_rows, console)?;
     }
     Ok(Exit::Done)
 }
 
 /// Creates what is missing, and prints a line for each part.
-pub(super) fn apply(config: &Config, console: &mut Console) -> Result<(), Failure> {
+pub(super) fn apply(
+    config: &Config,
+    existing_rows: Option<ExistingRows>,
+    console: &mut Console,
+) -> Result<(), Failure> {
     let plan = Plan::new(config);
     let steps = runtime::block_on(async {
         let connected = Connected::open(&plan).await?;
         let tell = |text: &str| tracing::warn!("{text}");
-        connected.setup(&plan).apply(tell).await.map_err(told)
+        Setup { existing_rows, ..connected.setup(&plan) }.apply(tell).await.map_err(told)
     })?;
     for Step { what, outcome } in steps {
         let (ink, word) = match outcome {
             Outcome::Created => (Ink::Good, "created"),
             Outcome::Upgraded => (Ink::Good, "upgraded"),
             Outcome::Existed => (Ink::Plain, "exists"),
+            Outcome::Sent => (Ink::Good, "sent"),
+            Outcome::Kept => (Ink::Plain, "kept"),
         };
         let word = console.out().paint(ink, format_args!("{word:<7}"));
         writeln!(console.out(), "{word}  {what}")?;
@@ -70,9 +79,9 @@ fn plan(config: &Config, console: &mut Console) -> Result<(), Failure> {
     })?;
     for PlannedStep { what, outcome, is_sql, text } in steps {
         let word = match outcome {
-            Outcome::Created => "would create",
             Outcome::Upgraded => "would upgrade",
             Outcome::Existed => "exists",
+            _ => "would create",
         };
         writeln!(console.out(), "-- {word}: {what}")?;
         if outcome != Outcome::Existed {
@@ -102,7 +111,8 @@ impl Connected {
     }
 
     fn setup<'a>(&'a self, plan: &'a Plan) -> Setup<'a> {
-        Setup { session: &self.session, needs: &plan.needs, inspector: &self.inspector, stream: &plan.stream }
+        let (session, inspector) = (&self.session, &self.inspector);
+        Setup { session, needs: &plan.needs, inspector, stream: &plan.stream, existing_rows: None }
     }
 }
 
@@ -112,18 +122,17 @@ fn no_broker(error: &BrokerError) -> Failure {
 }
 
 fn told(error: SetupError) -> Failure {
-    let explained = |error: &SqlError| explain(error.sqlstate(), &error.to_string());
-    let hint = match &error {
-        SetupError::Create { source, .. } | SetupError::Sql(source) => explained(source),
-        SetupError::Stream(error) => error.hint().map(str::to_owned),
-        SetupError::Refused(_) | SetupError::Name(_) | SetupError::Settings(_) => None,
+    let of_server = match &error {
+        SetupError::CreateSlot { source, .. } => explain(source.sqlstate(), &source.to_string()),
+        error => error.sql().and_then(|error| explain(error.sqlstate(), &error.to_string())),
     };
+    let hint = error.hint().or(of_server);
     let details = failure::details(error.problems());
     let code = match &error {
-        SetupError::Create { source, .. } | SetupError::Sql(source) => Some(supervisor::of_sql(source).0),
+        SetupError::CreateSlot { source, .. } => Some(supervisor::of_replication(source).0),
         SetupError::Stream(error) => Some(supervisor::of_stream(error).0),
         SetupError::Refused(_) => details.first().map(|detail| detail.code),
-        SetupError::Name(_) | SetupError::Settings(_) => None,
+        error => error.sql().map(|error| supervisor::of_sql(error).0),
     };
     Failure::new(error).with_code(code).with_details(details).with_hint(hint)
 }

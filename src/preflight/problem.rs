@@ -104,6 +104,9 @@ pub enum Problem {
         /// The condition, as the server prints it.
         filter: String,
     },
+    /// A new slot does not reach the rows that are there already.
+    #[error("table {0} has rows already, and a slot sends only what is committed after it was made")]
+    ExistingRows(TableName),
     /// The slot does not exist.
     #[error("replication slot {0:?} does not exist")]
     SlotMissing(String),
@@ -259,6 +262,12 @@ impl Problem {
             }
             Self::NotLogged(table) => format!("run `ALTER TABLE {table} SET LOGGED;`"),
             Self::Columns(error) => error.hint(),
+            Self::ExistingRows(_) => {
+                "repeat it with `--existing-rows send` if nobody has published them, so that they \
+                                      are sent before everything else, or with `--existing-rows keep` if they are to \
+                                      stay as they are; they count as published then"
+                    .to_owned()
+            }
             Self::GeneratedColumn { .. } => "map an ordinary column under [outbox.columns]".to_owned(),
             Self::NoInserts(publication) => {
                 format!("run `ALTER PUBLICATION {} SET (publish = 'insert');`", quoted(publication))
@@ -284,19 +293,19 @@ impl Problem {
     fn remedy_for_slot(&self) -> String {
         match self {
             Self::SlotTwoPhase(slot) => format!(
-                "run `SELECT pg_drop_replication_slot({});`, then `walpost setup`; the new slot begins where it is \
-                 created, and what was committed before is sent no more",
+                "run `SELECT pg_drop_replication_slot({});`, then `walpost setup --existing-rows keep`; the new slot begins \
+                 where it is created, and what was committed before is sent no more",
                 escape_literal(slot)
             ),
             Self::SlotLost { slot, confirmed, watermark, .. } => format!(
                 "run `SELECT pg_drop_replication_slot({literal}); DELETE FROM {watermark} WHERE slot = {literal};`, then \
-                 `walpost setup`; the new slot begins where it is created, and what was committed before is sent no more \
-                 (the old one was confirmed up to {confirmed})",
+                 `walpost setup --existing-rows keep`; the new slot begins where it is created, and what was committed before \
+                 is sent no more (the old one was confirmed up to {confirmed})",
                 literal = escape_literal(slot)
             ),
             Self::SlotGone { slot, watermark, .. } => format!(
                 "if the slot is on another server, go there; else see which committed events the stream lacks, run `DELETE \
-                 FROM {watermark} WHERE slot = {};`, then `walpost setup`, and insert those events again",
+                 FROM {watermark} WHERE slot = {};`, then `walpost setup --existing-rows keep`, and insert those events again",
                 escape_literal(slot)
             ),
             _ => "give walpost a slot of its own: choose another name as postgres.slot and run `walpost setup`"

@@ -8,7 +8,7 @@ use std::{io, time::Duration};
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::{
-    escape::escape_literal,
+    escape::{escape_identifier, escape_literal},
     message::{
         backend::{DataRowBody, Header, Message},
         frontend,
@@ -48,6 +48,10 @@ pub struct SystemIdentity {
     /// The end of the log that is flushed.
     pub wal_end: Lsn,
 }
+
+/// The name of an exported snapshot, for `SET TRANSACTION SNAPSHOT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot(pub String);
 
 /// A walsender that waits for commands.
 #[derive(Debug)]
@@ -133,6 +137,27 @@ impl Connection {
         let sql = format!("SELECT setting FROM pg_catalog.pg_settings WHERE name = {}", escape_literal(name));
         let row = self.query_row(&sql).await?;
         Ok(row.into_iter().next().flatten().unwrap_or_default())
+    }
+
+    /// Creates a slot for `pgoutput`, and exports the snapshot in which everything is visible that the slot will not send,
+    /// and nothing that it will. The snapshot lives as long as this connection, until its next command.
+    ///
+    /// It takes until every transaction that is running has ended, however long that is.
+    pub async fn create_slot(&mut self, slot: &str, fails_over: bool) -> Result<Snapshot, ReplicationError> {
+        let options = if fails_over { " (FAILOVER)" } else { "" };
+        let command = format!("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput{options}", escape_identifier(slot));
+        let row = self.conversation.query_row(&command).await?;
+        // The slot's name, its first position, the snapshot's name, the plugin.
+        let snapshot = row.into_iter().nth(2).flatten();
+        snapshot.map(Snapshot).ok_or(ReplicationError::Unexpected("in place of a snapshot's name"))
+    }
+
+    /// Makes the server flush its log: whatever has committed so far lies before its end then, also where nobody waited
+    /// for that.
+    pub async fn flush_log(&mut self) -> Result<(), ReplicationError> {
+        self.query_row("SELECT pg_catalog.set_config('synchronous_commit', 'local', false)").await?;
+        self.query_row("SELECT pg_catalog.pg_logical_emit_message(true, 'walpost', 'flush')").await?;
+        Ok(())
     }
 
     /// Starts streaming.
@@ -286,7 +311,7 @@ impl ReplicationError {
         match self {
             Self::PublicationSkipped(_) => Some(
                 "the rows of that time are in the table, not in the log that the slot can read: create the publication, drop \
-                 the slot, run `walpost setup`, and insert these rows again",
+                 the slot, run `walpost setup --existing-rows keep`, and insert these rows again",
             ),
             Self::NoPassword => Some("set postgres.password or postgres.password_file"),
             Self::AuthenticationMethod(_) => {

@@ -19,7 +19,7 @@ mod server_message;
 mod stream;
 mod timeline;
 
-pub use connection::{Connection, ReplicationError, SystemIdentity};
+pub use connection::{Connection, ReplicationError, Snapshot, SystemIdentity};
 pub use feedback::{Feedback, StatusUpdate};
 pub use frame::{Frame, FrameError, Framer};
 pub use login::Authentication;

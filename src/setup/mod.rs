@@ -14,9 +14,12 @@
 //! time, or twice at once, is harmless: what somebody else created meanwhile counts as existing if it fits.
 
 mod error;
+mod slot;
 mod statement;
 
-pub use error::SetupError;
+pub use error::{RowsError, SetupError};
+use slot::Before;
+pub use slot::ExistingRows;
 
 use std::{pin::pin, time::Duration};
 
@@ -47,6 +50,8 @@ pub struct Setup<'a> {
     pub inspector: &'a StreamInspector,
     /// The stream as it must be.
     pub stream: &'a StreamPlan,
+    /// What becomes of rows that are there before the slot; without a decision they stand in its way.
+    pub existing_rows: Option<ExistingRows>,
 }
 
 /// One part after setup.
@@ -67,6 +72,10 @@ pub enum Outcome {
     Existed,
     /// It was there from an older version of walpost, or for an outbox table of another form, and fits now.
     Upgraded,
+    /// It was there before the slot, and goes through the log now.
+    Sent,
+    /// It was there before the slot, and is left as it is.
+    Kept,
 }
 
 /// One part as setup would leave it.
@@ -129,13 +138,16 @@ impl Setup<'_> {
         let mut steps = Vec::new();
         for part in Part::ORDER {
             let mut outcome = self.needed(part, &found);
+            let mut before = Before::Nothing;
             if outcome != Outcome::Existed {
-                if !self.create(part, &found.facts, &mut on_wait).await? {
-                    outcome = Outcome::Existed;
+                match self.create(part, &found.facts, &mut on_wait).await? {
+                    Some(rows) => before = rows,
+                    None => outcome = Outcome::Existed,
                 }
                 found = self.look().await?;
             }
             steps.push(Step { what: self.what(part), outcome });
+            steps.extend(self.step_of(before));
         }
         if found.missing.is_empty() { Ok(steps) } else { Err(SetupError::Refused(found.missing)) }
     }
@@ -165,10 +177,18 @@ impl Setup<'_> {
         }
     }
 
-    /// Creates or upgrades one part; `false` if somebody else was faster.
-    async fn create(&self, part: Part, facts: &Facts, on_wait: &mut impl FnMut(&str)) -> Result<bool, SetupError> {
+    /// Creates or upgrades one part, and tells what was there before the slot; none if somebody else was faster.
+    async fn create(
+        &self,
+        part: Part,
+        facts: &Facts,
+        on_wait: &mut impl FnMut(&str),
+    ) -> Result<Option<Before>, SetupError> {
         if part == Part::Stream {
-            return Ok(self.inspector.create(self.stream).await?);
+            return Ok(self.inspector.create(self.stream).await?.then_some(Before::Nothing));
+        }
+        if part == Part::Slot {
+            return slot::create(self.session, self.needs, facts, self.existing_rows, on_wait).await;
         }
         let sql = self.text(part, facts)?;
         let mut creation = pin!(self.session.client().batch_execute(&sql));
@@ -180,10 +200,22 @@ impl Setup<'_> {
             }
         };
         match done.map_err(SqlError::from) {
-            Ok(()) => Ok(true),
-            Err(error) if error.sqlstate().is_some_and(|code| TAKEN.contains(&code)) => Ok(false),
+            Ok(()) => Ok(Some(Before::Nothing)),
+            Err(error) if error.sqlstate().is_some_and(|code| TAKEN.contains(&code)) => Ok(None),
             Err(source) => Err(SetupError::Create { what: self.what(part), source }),
         }
+    }
+
+    /// What became of rows from before the slot.
+    fn step_of(&self, before: Before) -> Option<Step> {
+        let table = &self.needs.mapping.table;
+        match before {
+            Before::Nothing => None,
+            Before::Sent(1) => Some((format!("1 row that was in table {table}"), Outcome::Sent)),
+            Before::Sent(count) => Some((format!("{count} rows that were in table {table}"), Outcome::Sent)),
+            Before::Kept => Some((format!("what was in table {table}"), Outcome::Kept)),
+        }
+        .map(|(what, outcome)| Step { what, outcome })
     }
 
     /// The part by its kind and name.
@@ -199,7 +231,8 @@ impl Setup<'_> {
         }
     }
 
-    /// What creates the part: exactly what is executed, or the settings that are sent.
+    /// What creates the part: what is executed, or the settings that are sent. For the slot it is what has the same effect by
+    /// hand, where no rows are there before it.
     fn text(&self, part: Part, facts: &Facts) -> Result<String, SetupError> {
         Ok(match part {
             Part::Table => statement::table(self.needs),
@@ -254,6 +287,8 @@ impl Outcome {
             Self::Created => "created",
             Self::Existed => "exists",
             Self::Upgraded => "upgraded",
+            Self::Sent => "sent",
+            Self::Kept => "kept",
         }
     }
 }

@@ -3,11 +3,12 @@
 //! Names go in as quoted identifiers or literals and in no other way, and a dry run prints the very text that is
 //! executed.
 
-use postgres_protocol::escape::escape_literal;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 use crate::{
     outbox::{IdentifierError, quote_identifier},
-    preflight::{Facts, Needs, fill},
+    preflight::{Facts, Needs, XID_COLUMN, fill},
+    replication::Snapshot,
 };
 
 /// From this version on a slot can be one that fails over
@@ -98,9 +99,53 @@ pub(super) fn publication(needs: &Needs) -> Result<String, IdentifierError> {
     Ok(fill(include_str!("../../sql/publication.sql"), &[("{publication}", &name), ("{table}", &table)]))
 }
 
+/// Begins a transaction that sees what a slot does not send.
+pub(super) fn in_snapshot(Snapshot(name): &Snapshot) -> String {
+    format!("BEGIN ISOLATION LEVEL REPEATABLE READ; SET TRANSACTION SNAPSHOT {}", escape_literal(name))
+}
+
+/// Asks whether the outbox has rows.
+pub(super) fn has_rows(needs: &Needs) -> String {
+    format!("SELECT EXISTS (SELECT FROM {})", needs.mapping.table)
+}
+
+/// Begins a transaction in which nobody else writes to the outbox. Whoever waits for the table lets nobody else to it, so that
+/// wait is short.
+pub(super) fn begin_alone(needs: &Needs) -> String {
+    format!("BEGIN; SET LOCAL lock_timeout = '10s'; LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", needs.mapping.table)
+}
+
+/// Has a slot send nothing of the log that is flushed.
+pub(super) const SKIP_TO_END: &str = "SELECT pg_replication_slot_advance($1, pg_current_wal_flush_lsn())";
+
+/// Inserts again the rows that are visible.
+pub(super) fn existing_rows(needs: &Needs, facts: &Facts) -> String {
+    let Expressions { xid, created_at, .. } = Expressions::of(needs, facts);
+    let columns = facts.table.iter().flat_map(|table| &table.columns).filter(|column| !column.is_generated);
+    let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
+    let value = |name: &&str| match (xid, *name) {
+        // The status is told by the transaction that wrote a row, and that is another one now.
+        (XID, XID_COLUMN) => "pg_current_xact_id()".to_owned(),
+        (_, name) => format!("t.{}", escape_identifier(name)),
+    };
+    let listed = |names: Vec<String>| names.join(", ");
+    let values = [
+        ("{table}", &*needs.mapping.table.to_string()),
+        ("{columns}", &*listed(names.iter().map(|name| escape_identifier(name)).collect())),
+        ("{values}", &*listed(names.iter().map(value).collect())),
+        ("{order}", &*format!("{created_at}, t.walpost_place")),
+    ];
+    fill(include_str!("../../sql/existing_rows.sql"), &values)
+}
+
+/// Whether a slot can be one that goes over to a standby.
+pub(super) fn fails_over(server_version_num: i32) -> bool {
+    server_version_num >= FAILS_OVER
+}
+
 /// Creates the slot; one that goes over to a standby where the server can do that.
 pub(super) fn slot(needs: &Needs, server_version_num: i32) -> String {
-    let template = if server_version_num >= FAILS_OVER {
+    let template = if fails_over(server_version_num) {
         include_str!("../../sql/failover_slot.sql")
     } else {
         include_str!("../../sql/slot.sql")

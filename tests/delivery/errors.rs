@@ -207,11 +207,10 @@ async fn a_second_walpost_stands_by_and_takes_over_when_the_slot_is_free() {
     let first = settings.lead().await;
     let second = settings.clone().with("ADMIN_LISTEN", &free_address().to_string());
     let second = second.start();
-    second.until_phase("standby").await;
+    let standing_by = "standing by: another process reads from the slot";
+    wait::until(standing_by, async || second.log().contains(standing_by)).await;
     assert_eq!(first.terminate().await, 0);
     second.until_phase("leading").await;
-    let log = second.log();
-    assert!(log.contains("standing by: another process reads from the slot"), "{log}");
     assert_eq!(second.terminate().await, 0);
 }
 

@@ -16,6 +16,7 @@ mod cut_off;
 mod delivers;
 mod errors;
 mod exchanged;
+mod existing_rows;
 mod guards;
 mod held;
 mod killed;

@@ -72,7 +72,7 @@ async fn another_slot_than_the_one_that_fed_the_stream_is_told() {
     wait::until("the event is stored", async || reader.last_sequence().await == 1).await;
     assert_eq!(daemon.terminate().await, 0);
     let settings = settings.with("POSTGRES_SLOT", "refused_origin_2");
-    settings.set_up().await;
+    settings.set_up_again().await;
     let words =
         ["through slot \"refused_origin\", and the configured slot is \"refused_origin_2\"", "set [postgres] slot"];
     assert_refused(&settings, "run", "WP0702", &words).await;

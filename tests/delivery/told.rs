@@ -194,13 +194,19 @@ async fn rows_from_a_time_without_the_publication_end_it_and_the_way_on_is_told(
     world.commit("DROP PUBLICATION walpost").await;
     world.commit(EVENT).await;
     let last = world.ended_with("WP0202").await;
-    assert!(last["action"].as_str().unwrap().contains("drop the slot, run `walpost setup`"), "{last}");
+    assert!(
+        last["action"].as_str().unwrap().contains("drop the slot, run `walpost setup --existing-rows keep`"),
+        "{last}"
+    );
     // Making it again does not help, and the next one says the same.
     world.settings.set_up().await;
     let answer = world.settings.run(&["run"]).await;
     let last: Value = serde_json::from_str(answer.stderr.lines().last().unwrap()).unwrap();
     assert_eq!((answer.code, &last["code"]), (Some(1), &"WP0202".into()), "{}", answer.stderr);
-    assert!(last["action"].as_str().unwrap().contains("drop the slot, run `walpost setup`"), "{last}");
+    assert!(
+        last["action"].as_str().unwrap().contains("drop the slot, run `walpost setup --existing-rows keep`"),
+        "{last}"
+    );
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn without_its_slot_walpost_makes_no_other_and_says_how_to_go_on_without_a
 
         // What the hint says.
         client.batch_execute("DELETE FROM walpost_watermark WHERE slot = 'walpost'").await.unwrap();
-        pair.settings.set_up().await;
+        pair.settings.set_up_again().await;
         let daemon = pair.settings.lead().await;
         assert_eq!(client.execute(AGAIN, &[&pair.stored_ids().await]).await.unwrap(), 5);
         pair.until_stored(10).await;

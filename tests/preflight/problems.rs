@@ -242,6 +242,7 @@ async fn a_server_that_cannot_decode_is_refused_before_anything_is_created() {
             needs: &world.needs,
             inspector: &world.inspector,
             stream: &world.plan,
+            existing_rows: None,
         };
         let error = stream.apply(|_| {}).await.unwrap_err();
         assert_eq!(error.problems().len(), 2);

@@ -6,7 +6,7 @@ use async_nats::jetstream::stream::Config;
 use walpost::{
     outbox::{Preset, TableName},
     preflight::Problem,
-    setup::{Outcome, Setup, SetupError, Step},
+    setup::{ExistingRows, Outcome, Setup, SetupError, Step},
 };
 
 use crate::world::{World, connect, servers, servers_with};
@@ -38,7 +38,8 @@ const CATALOG: [&str; 22] = [
 ];
 
 fn setup(world: &World) -> Setup<'_> {
-    Setup { session: &world.session, needs: &world.needs, inspector: &world.inspector, stream: &world.plan }
+    let (session, inspector) = (&world.session, &world.inspector);
+    Setup { session, needs: &world.needs, inspector, stream: &world.plan, existing_rows: None }
 }
 
 async fn apply(world: &World) -> Result<Vec<Step>, SetupError> {
@@ -222,5 +223,56 @@ async fn somebody_who_waits_for_the_slot_is_told_why() {
         };
         let (steps, ()) = tokio::join!(waiting, ending);
         assert_eq!(outcomes(&steps.unwrap()), [Outcome::Created; 7]);
+    }
+}
+
+#[tokio::test]
+async fn rows_from_before_the_slot_stand_in_its_way_until_somebody_decides() {
+    for server in servers().await {
+        for (name, wish, told) in [
+            ("before_sent", ExistingRows::Send, ("2 rows that were in table public.outbox", Outcome::Sent)),
+            ("before_kept", ExistingRows::Keep, ("what was in table public.outbox", Outcome::Kept)),
+        ] {
+            let world = World::empty(server, name).await;
+            world.execute(&include_str!("../../sql/outbox.sql").replace("{table}", "public.outbox")).await;
+            world
+                .execute(
+                    "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type)
+                           SELECT gen_random_uuid(), 'order', n::text, 'Placed' FROM generate_series(1, 2) n",
+                )
+                .await;
+            let before =
+                "table public.outbox has rows already, and a slot sends only what is committed after it was made";
+            assert_eq!(refused(apply(&world).await), [before]);
+            assert!(!world.catalog().await.iter().any(|line| line.starts_with("slot")));
+            // Nothing of the first attempt is in the way.
+            let decided = Setup { existing_rows: Some(wish), ..setup(&world) };
+            let steps = decided.apply(|_| {}).await.unwrap();
+            let last = steps.last().unwrap();
+            assert_eq!((last.what.as_str(), last.outcome), told);
+            assert_eq!(world.catalog().await, CATALOG);
+        }
+    }
+}
+
+#[tokio::test]
+async fn if_existing_rows_cannot_be_sent_there_is_no_slot() {
+    for server in servers().await {
+        let world = World::empty(server, "before_failed").await;
+        let table = include_str!("../../sql/outbox.sql").replace("{table}", "public.outbox");
+        world.execute(&table).await;
+        world
+            .execute(
+                "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type)
+                       VALUES (gen_random_uuid(), 'order', '1', 'Placed');
+                       ALTER TABLE outbox ADD CHECK (aggregate_id <> '1') NOT VALID",
+            )
+            .await;
+        let decided = Setup { existing_rows: Some(ExistingRows::Send), ..setup(&world) };
+        let error = decided.apply(|_| {}).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot send the rows that are in table public.outbox");
+        assert!(!world.catalog().await.iter().any(|line| line.starts_with("slot")));
+        let rows = world.session.client().query("SELECT FROM outbox", &[]).await.unwrap();
+        assert_eq!(rows.len(), 1);
     }
 }

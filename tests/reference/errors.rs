@@ -128,6 +128,7 @@ fn problems() -> Vec<Problem> {
         P::SlotGone { slot: name(), confirmed: "0/0".into(), watermark: table() },
         P::WatermarkMissing(table()),
         P::WatermarkRights { table: table(), role: "walpost".into() },
+        P::ExistingRows(table()),
     ];
     let of_retention = [
         R::NoStatus(table()),

@@ -80,6 +80,12 @@ impl Settings {
         answer.stdout
     }
 
+    /// The same in front of rows that somebody looks after.
+    pub(crate) async fn set_up_again(&self) {
+        let answer = self.run(&["setup", "--existing-rows", "keep"]).await;
+        assert_eq!(answer.code, Some(0), "{}", answer.stderr);
+    }
+
     /// Starts `walpost run`.
     pub(crate) fn start(&self) -> Daemon {
         self.start_with(&["run"])

@@ -63,7 +63,8 @@ fn check_of(problem: &Problem) -> Option<Check> {
         Problem::TableNotPublished { .. } | Problem::NotViaRoot { .. } => Check::PUBLICATION_TABLE,
         Problem::ColumnsLeftOut { .. } => Check::PUBLICATION_COLUMNS,
         Problem::RowFilter { .. } => Check::PUBLICATION_ROWS,
-        Problem::SlotMissing(_)
+        Problem::ExistingRows(_)
+        | Problem::SlotMissing(_)
         | Problem::SlotPlugin { .. }
         | Problem::SlotDatabase { .. }
         | Problem::SlotTemporary(_)

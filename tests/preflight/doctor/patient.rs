@@ -20,7 +20,7 @@ use walpost::{
     postgres::sql::Session,
     publish::Broker,
     sandbox::servers::PrivatePostgres,
-    setup::{Setup, SetupError},
+    setup::{ExistingRows, Setup, SetupError},
     survey::{Patience, Scope, Survey},
 };
 
@@ -121,14 +121,15 @@ impl Patient {
 
     /// What `walpost setup` does, as the owner of the database.
     pub(crate) async fn set_up(&self) {
-        self.try_to_set_up().await.unwrap_or_else(|error| panic!("{error}: {:?}", error.problems()));
+        self.try_to_set_up(false).await.unwrap_or_else(|error| panic!("{error}: {:?}", error.problems()));
     }
 
-    async fn try_to_set_up(&self) -> Result<(), SetupError> {
+    async fn try_to_set_up(&self, keeps_rows: bool) -> Result<(), SetupError> {
         let plan = self.plan();
         let broker = Broker::connect(&plan.broker).await.unwrap();
         let (session, needs, stream) = (&self.admin, &plan.needs, &plan.stream);
-        let setup = Setup { session, needs, inspector: &broker.inspector(), stream };
+        let existing_rows = keeps_rows.then_some(ExistingRows::Keep);
+        let setup = Setup { session, needs, inspector: &broker.inspector(), stream, existing_rows };
         setup.apply(|_| {}).await.map(drop)
     }
 
@@ -233,7 +234,7 @@ impl Patient {
     async fn run(&self, command: &str) {
         match command.split(' ').next().unwrap() {
             // It creates what it can: what then stands in its way is found next.
-            "walpost" => match self.try_to_set_up().await {
+            "walpost" => match self.try_to_set_up(command.ends_with("--existing-rows keep")).await {
                 Ok(()) | Err(SetupError::Refused(_)) => {}
                 Err(error) => panic!("{error:?}"),
             },

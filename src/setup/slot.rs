@@ -1,0 +1,128 @@
+//! The slot, and the rows that were there before it.
+//!
+//! A slot sends what is committed after the moment at which it became consistent, which lies somewhere in its creation. So
+//! it is created over a replication connection, which exports the snapshot of that very moment: the rows that are
+//! visible in it are those that the slot does not send, to the last one, whoever writes meanwhile.
+//!
+//! To send them they are inserted again, in front of everything that is committed later. Nobody may write meanwhile, and the
+//! slot begins behind what others have committed since it was made, because that is inserted again, too. (The table cannot be
+//! locked before the slot is made: that waits for the transactions which would wait for the table.)
+
+use std::pin::pin;
+
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use super::{SLOW, SetupError, TAKEN, error::RowsError, statement};
+use crate::{
+    postgres::sql::{Session, SqlError},
+    preflight::{Facts, Needs, Problem},
+    replication::{Connection, ReplicationError, Snapshot},
+};
+
+/// What becomes of rows that were committed before the slot was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExistingRows {
+    /// Insert them again, so that they are sent.
+    Send,
+    /// Leave them as they are; they count as published.
+    Keep,
+}
+
+/// What a new slot found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// No rows.
+    Nothing,
+    /// So many rows, which are sent now.
+    Sent(u64),
+    /// Whatever there is stays as it is.
+    Kept,
+}
+
+/// Creates the slot and sees to the rows from before; none if somebody else has made one meanwhile.
+///
+/// Without a decision about rows that are there, or if they cannot be inserted again, there is no slot afterwards.
+pub(super) async fn create(
+    session: &Session,
+    needs: &Needs,
+    facts: &Facts,
+    wish: Option<ExistingRows>,
+    on_wait: &mut impl FnMut(&str),
+) -> Result<Option<Before>, SetupError> {
+    let failed = |source| SetupError::CreateSlot { slot: needs.slot.clone(), source };
+    let mut connection = Connection::open(session.host()).await.map_err(failed)?;
+    let fails_over = statement::fails_over(facts.server.version_num);
+    let snapshot = {
+        let mut creation = pin!(connection.create_slot(&needs.slot, fails_over));
+        match timeout(SLOW, &mut creation).await {
+            Ok(created) => created,
+            Err(_) => {
+                on_wait(super::Part::Slot.reason_to_wait());
+                creation.await
+            }
+        }
+    };
+    let snapshot = match snapshot {
+        Ok(snapshot) => snapshot,
+        Err(ReplicationError::Server(message)) if TAKEN.contains(&message.code.as_str()) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let before = see_to_rows(session, needs, facts, wish, (&mut connection, &snapshot)).await;
+    if before.is_err() {
+        // Whoever repeats this must find the rows in front of the slot again.
+        drop_slot(session, &needs.slot)
+            .await
+            .map_err(|source| SetupError::SlotLeft { slot: needs.slot.clone(), source })?;
+    }
+    before.map(Some)
+}
+
+async fn drop_slot(session: &Session, slot: &str) -> Result<(), SqlError> {
+    session.client().execute("SELECT pg_catalog.pg_drop_replication_slot($1)", &[&slot]).await?;
+    Ok(())
+}
+
+/// Looks for rows in the slot's snapshot, and does with them what is wished.
+async fn see_to_rows(
+    session: &Session,
+    needs: &Needs,
+    facts: &Facts,
+    wish: Option<ExistingRows>,
+    (connection, snapshot): (&mut Connection, &Snapshot),
+) -> Result<Before, SetupError> {
+    if wish == Some(ExistingRows::Keep) {
+        return Ok(Before::Kept);
+    }
+    let (client, table) = (session.client(), || needs.mapping.table.clone());
+    let exist = rows_exist(client, needs, snapshot).await;
+    match (exist.map_err(|source| SetupError::RowsUnseen { table: table(), source })?, wish) {
+        (false, _) => Ok(Before::Nothing),
+        (true, None) => Err(SetupError::Refused(vec![Problem::ExistingRows(table())])),
+        (true, Some(_)) => {
+            let sent = send(client, needs, facts, connection).await;
+            if sent.is_err() && !client.is_closed() {
+                client.batch_execute("ROLLBACK").await.map_err(SqlError::from)?;
+            }
+            sent.map(Before::Sent).map_err(|source| SetupError::RowsUnsent { table: table(), source })
+        }
+    }
+}
+
+/// Whether there are rows that the slot does not send.
+async fn rows_exist(client: &Client, needs: &Needs, snapshot: &Snapshot) -> Result<bool, SqlError> {
+    client.batch_execute(&statement::in_snapshot(snapshot)).await?;
+    let exist = client.query_one(&statement::has_rows(needs), &[]).await;
+    client.batch_execute("ROLLBACK").await?;
+    Ok(exist?.try_get(0)?)
+}
+
+/// Inserts again what is there, and has the slot begin right before; how many rows that are.
+async fn send(client: &Client, needs: &Needs, facts: &Facts, connection: &mut Connection) -> Result<u64, RowsError> {
+    client.batch_execute(&statement::begin_alone(needs)).await.map_err(SqlError::from)?;
+    connection.flush_log().await?;
+    client.execute(statement::SKIP_TO_END, &[&needs.slot]).await.map_err(SqlError::from)?;
+    let sent = client.execute(&statement::existing_rows(needs, facts), &[]).await.map_err(SqlError::from)?;
+    client.batch_execute("COMMIT").await.map_err(SqlError::from)?;
+    Ok(sent)
+}
