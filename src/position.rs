@@ -57,6 +57,15 @@ impl Source {
     }
 }
 
+impl Place {
+    /// Appends its text: what `to_string` gives, without the machinery of formatting.
+    pub fn write(self, out: &mut String) {
+        self.commit_lsn.write(out);
+        out.push(':');
+        out.push_str(itoa::Buffer::new().format(self.index));
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.commit_lsn, self.index)
@@ -123,7 +132,10 @@ mod tests {
     proptest! {
         #[test]
         fn text_and_position_agree(position in positions()) {
-            prop_assert_eq!(position.to_string().parse(), Ok(position));
+            prop_assert_eq!(position.to_string().parse(), Ok(position.clone()));
+            let mut appended = position.source.prefix();
+            position.place.write(&mut appended);
+            prop_assert_eq!(appended, position.to_string());
         }
 
         #[test]

@@ -4,6 +4,7 @@
 //! (`src/include/datatype/timestamp.h` in <https://github.com/postgres/postgres>). Text: the ISO form, which the
 //! connection must ask for with `datestyle = ISO`.
 
+use jiff::fmt::temporal::DateTimePrinter;
 use std::fmt;
 
 /// A moment between the years 1 and 9999, to the microsecond; printed in RFC 3339, UTC, with six decimals.
@@ -48,6 +49,12 @@ impl Timestamp {
         self.0.as_microsecond()
     }
 
+    /// Appends its text: what `to_string` gives, in a third of the time.
+    pub fn write(self, out: &mut String) {
+        // Writing to a String cannot fail.
+        let _infallible = PRINTER.print_timestamp(&self.0, out);
+    }
+
     /// Leaves out what has no four-digit year.
     fn printable(moment: jiff::Timestamp) -> Option<Self> {
         (moment.as_microsecond() >= FIRST_US).then_some(Self(moment))
@@ -59,6 +66,9 @@ impl fmt::Display for Timestamp {
         write!(f, "{:.6}", self.0)
     }
 }
+
+/// The form that is printed.
+static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
 /// How many digits the year has: those before the first hyphen.
 fn year_digits(text: &str) -> usize {
@@ -164,6 +174,9 @@ mod tests {
         #[test]
         fn both_forms_of_a_moment_agree(us in -62_135_596_800_000_000_i64..253_402_000_000_000_000) {
             let binary = Timestamp::from_postgres_us(us - POSTGRES_EPOCH_US).unwrap();
+            let mut appended = String::from("at ");
+            binary.write(&mut appended);
+            prop_assert_eq!(appended, format!("at {binary}"));
             prop_assert_eq!(binary.as_unix_us(), us);
             let text = binary.to_string().replace('T', " ").replace('Z', "+00");
             prop_assert_eq!(Timestamp::from_postgres_text(&text), Ok(Some(binary)));
