@@ -168,6 +168,7 @@ pub fn subjects(data: &[u8]) {
 pub fn headers(data: &[u8]) {
     let (mut count, mut bytes) = (0, 0);
     let dropped = for_each_header(data, |name, value| {
+        let (name, value) = (name.as_str(), value.as_str());
         let lower = name.to_ascii_lowercase();
         assert!(!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':'), "{name:?}");
         assert!(!["nats-", "walpost-"].iter().any(|reserved| lower.starts_with(reserved)), "{name:?} is reserved");

@@ -16,36 +16,42 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::{error::Category, value::RawValue};
 use std::{borrow::Cow, fmt};
 
+mod checked;
 mod compact;
 mod rules;
 
+pub use checked::{HeaderName, HeaderText};
 use compact::compact;
-use rules::check_name;
 pub use rules::{DropReason, MAX_VALUE_BYTES, check_value};
 
 /// Gives each header of the JSON text that may be sent to `sink`, as name and value; reports the others.
-pub fn for_each_header(json: &[u8], sink: impl FnMut(&str, &str)) -> Dropped {
+pub fn for_each_header(json: &[u8], sink: impl FnMut(HeaderName<'_>, HeaderText<&str>)) -> Dropped {
     if json == b"{}" {
         return Dropped::default();
     }
     let mut sieve = Sieve { sink, dropped: Dropped::default(), count: 0, bytes: 0, scratch: String::new() };
     let mut text = serde_json::Deserializer::from_slice(json);
     if let Err(error) = text.deserialize_any(&mut sieve).and_then(|()| text.end()) {
-        sieve.dropped.add(match error.classify() {
+        let reason = match error.classify() {
             Category::Data => DropReason::NotAnObject,
             Category::Io | Category::Syntax | Category::Eof => DropReason::Malformed,
-        });
+        };
+        sieve.dropped.add(reason, "");
     }
     sieve.dropped
 }
 
-/// What was left out of one event's headers, and why.
+/// What was left out of one event's headers, and why. Of nearly all events nothing is, and so it takes next to no room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
+pub struct Dropped(Option<Box<Report>>);
+
+/// That something was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Report {
     /// How many headers, by the place of the reason in [`DropReason::ALL`].
     counts: [u32; DropReason::ALL.len()],
     /// The first reason.
-    first_reason: Option<DropReason>,
+    first_reason: DropReason,
     /// The name of the first header that was left out, escaped and cut; empty if the reason concerns no single header.
     first_name: String,
 }
@@ -53,40 +59,37 @@ pub struct Dropped {
 impl Dropped {
     /// Whether every header could be sent.
     pub fn is_empty(&self) -> bool {
-        self.first_reason.is_none()
+        self.0.is_none()
     }
 
     /// The reasons that occurred, with how often each did.
     pub fn iter(&self) -> impl Iterator<Item = (DropReason, u32)> {
-        DropReason::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0)
+        let counts = self.0.as_ref().map(|report| report.counts).unwrap_or_default();
+        DropReason::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0)
     }
 
     /// How many headers were left out.
     pub fn total(&self) -> u32 {
-        self.counts.iter().fold(0, |total, count| total.saturating_add(*count))
+        self.iter().fold(0, |total, (_, count)| total.saturating_add(count))
     }
 
     /// The first one for a log line: its reason, and its name, printable and at most 64 characters; never its value.
     pub fn first(&self) -> Option<(DropReason, &str)> {
-        self.first_reason.map(|reason| (reason, self.first_name.as_str()))
+        self.0.as_ref().map(|report| (report.first_reason, report.first_name.as_str()))
     }
 
-    /// Counts something without a name.
-    fn add(&mut self, reason: DropReason) {
-        self.first_reason.get_or_insert(reason);
-        for (candidate, count) in DropReason::ALL.into_iter().zip(&mut self.counts) {
+    /// Counts something; without a name if it concerns no single header.
+    #[cold]
+    fn add(&mut self, reason: DropReason, name: &str) {
+        let report = self.0.get_or_insert_with(|| {
+            let first_name = Traceable(name).to_string();
+            Box::new(Report { counts: Default::default(), first_reason: reason, first_name })
+        });
+        for (candidate, count) in DropReason::ALL.into_iter().zip(&mut report.counts) {
             if candidate == reason {
                 *count = count.saturating_add(1);
             }
         }
-    }
-
-    /// Counts one header.
-    fn add_header(&mut self, reason: DropReason, name: &str) {
-        if self.first_reason.is_none() {
-            self.first_name = Traceable(name).to_string();
-        }
-        self.add(reason);
     }
 }
 
@@ -104,32 +107,32 @@ struct Sieve<F> {
     scratch: String,
 }
 
-impl<F: FnMut(&str, &str)> Sieve<F> {
+impl<F: FnMut(HeaderName<'_>, HeaderText<&str>)> Sieve<F> {
     /// Judges one entry of the object.
     fn entry(&mut self, name: &str, raw: &RawValue) {
         if raw.get() == "null" {
             return;
         }
         if let Err(reason) = self.try_entry(name, raw.get()) {
-            self.dropped.add_header(reason, name);
+            self.dropped.add(reason, name);
         }
     }
 
     /// Gives the entry to the sink, or says why not.
     fn try_entry(&mut self, name: &str, raw: &str) -> Result<(), DropReason> {
-        check_name(name)?;
+        let name = HeaderName::from_data(name)?;
         let value = value(raw, &mut self.scratch)?;
-        check_value(&value)?;
+        let value = HeaderText::from_data(&value)?;
         if self.count == MAX_HEADERS {
             return Err(DropReason::TooMany);
         }
-        let bytes = self.bytes.saturating_add(name.len() + value.len() + LINE_BYTES);
+        let bytes = self.bytes.saturating_add(name.as_str().len() + value.as_str().len() + LINE_BYTES);
         if bytes > MAX_HEADERS_BYTES {
             return Err(DropReason::TooLarge);
         }
         self.bytes = bytes;
         self.count += 1;
-        (self.sink)(name, &value);
+        (self.sink)(name, value);
         Ok(())
     }
 }
@@ -152,7 +155,7 @@ fn value<'a>(raw: &'a str, scratch: &'a mut String) -> Result<Cow<'a, str>, Drop
     if compact(raw, MAX_VALUE_BYTES, scratch) { Ok(Cow::Borrowed(scratch)) } else { Err(DropReason::TooLarge) }
 }
 
-impl<'de, F: FnMut(&str, &str)> Visitor<'de> for &mut Sieve<F> {
+impl<'de, F: FnMut(HeaderName<'_>, HeaderText<&str>)> Visitor<'de> for &mut Sieve<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -39,7 +39,10 @@ pub use binding::{BindError, BindProblem, Binding};
 pub use column_type::{BaseTypes, ColumnType};
 pub use decode::RowFault;
 pub use event::Event;
-pub use headers::{DropReason, Dropped, MAX_HEADERS, MAX_HEADERS_BYTES, MAX_VALUE_BYTES, check_value, for_each_header};
+pub use headers::{
+    DropReason, Dropped, HeaderName, HeaderText, MAX_HEADERS, MAX_HEADERS_BYTES, MAX_VALUE_BYTES, check_value,
+    for_each_header,
+};
 pub use identifier::{IdentifierError, quote_identifier};
 pub use identity::Identity;
 pub use mapping::{Columns, Mapping, OptionalColumn, Preset, TableName, TableNameError};

@@ -15,7 +15,7 @@ enum Repr<'a> {
     Borrowed(&'a str),
     /// Here.
     Inline {
-        /// ASCII, `len` bytes of it.
+        /// UTF-8, `len` bytes of it.
         bytes: [u8; INLINE_BYTES],
         /// 0 to [`INLINE_BYTES`].
         len: u8,
@@ -43,15 +43,15 @@ impl<'a> Text<'a> {
 
     /// A whole number in decimal.
     pub(super) fn integer(value: i64) -> Self {
-        let mut bytes = [0; INLINE_BYTES];
         let mut digits = itoa::Buffer::new();
-        let digits = digits.format(value).as_bytes();
-        let mut len = 0;
-        for (to, from) in bytes.iter_mut().zip(digits) {
-            *to = *from;
-            len += 1;
-        }
-        Self(Repr::Inline { bytes, len })
+        Self::inline(digits.format(value)).unwrap_or(Self::EMPTY)
+    }
+
+    /// A copy of characters, if they are few enough to be kept here.
+    pub(super) fn inline(text: &str) -> Option<Self> {
+        let mut bytes = [0; INLINE_BYTES];
+        bytes.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+        Some(Self(Repr::Inline { bytes, len: u8::try_from(text.len()).ok()? }))
     }
 
     /// The characters.
@@ -60,7 +60,7 @@ impl<'a> Text<'a> {
             Repr::Borrowed(text) => text,
             Repr::Inline { bytes, len } => {
                 let written = bytes.get(..usize::from(*len)).unwrap_or_default();
-                str::from_utf8(written).expect("only digits, hyphens and hexadecimal letters are kept inline")
+                str::from_utf8(written).expect("whole texts are kept inline")
             }
         }
     }
@@ -134,6 +134,14 @@ mod tests {
         fn uuids_are_written_in_lower_case_with_hyphens(raw: [u8; 16]) {
             let text = Text::uuid(raw);
             prop_assert_eq!(text.as_str(), uuid::Uuid::from_bytes(raw).to_string());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_kept_here_if_it_fits(text in ".{0,20}") {
+            let kept = Text::inline(&text);
+            prop_assert_eq!(kept.as_ref().map(Text::as_str), Some(&*text).filter(|text| text.len() <= INLINE_BYTES));
         }
     }
 

@@ -13,10 +13,10 @@ use super::{
     message::{AGGREGATE_ID, AGGREGATE_TYPE, CREATED_AT, Chain, EVENT_TYPE, Message, MessageBuilder},
     poison::Poison,
 };
-use crate::outbox::{Identity, check_value};
+use crate::outbox::{HeaderName, HeaderText, Identity};
 
 /// The header that tells a dead letter from an event; its value is the reason's code.
-const DEAD_LETTER: &str = "Walpost-Dead-Letter";
+const DEAD_LETTER: HeaderName<'static> = HeaderName::own("Walpost-Dead-Letter");
 
 /// What stands at the beginning of a dead letter's message id, before the event's id and its place, or before its position
 /// if it has no id to use. Not the event's id alone: a broker that has seen an id takes no other message of it for a while, and
@@ -75,13 +75,14 @@ impl MessageBuilder {
         let position = self.position(chain.place);
         let payload = Bytes::from(body(row, row_bytes, poison, &position));
         let id = match sendable(row.id.as_deref(), MAX_ID_BYTES) {
-            Some(id) => format!("{ID_PREFIX}{id}:{}", chain.place),
+            Some(id) => format!("{ID_PREFIX}{}:{}", id.as_str(), chain.place),
             None => [ID_PREFIX, &position].concat(),
         };
-        let mut headers = HeaderBlock::new(&id).expect("what can be sent has no line end");
+        let id = HeaderText::from_data(&id).expect("what can be sent can be with a word and a place around it");
+        let mut headers = HeaderBlock::new(id);
         self.add_chain(chain, &mut headers);
-        let mut add = |name, value| headers.add(name, value).expect("what can be sent has no line end");
-        add(DEAD_LETTER, poison.reason.code());
+        let reason = HeaderText::from_data(poison.reason.code()).expect("codes are words");
+        headers.add(DEAD_LETTER, reason);
         let created_at = row.created_at.map(|moment| moment.to_string());
         for (name, text) in [
             (AGGREGATE_TYPE, row.aggregate_type.as_deref()),
@@ -90,7 +91,7 @@ impl MessageBuilder {
             (CREATED_AT, created_at.as_deref()),
         ] {
             if let Some(value) = sendable(text, MAX_NAME_BYTES) {
-                add(name, value);
+                headers.add(name, value);
             }
         }
         Message { subject: Subject::from(subject), headers, payload }
@@ -104,8 +105,8 @@ pub fn event_id(message_id: &str) -> &str {
 }
 
 /// A value from the row as that of a header, if it is known, can be one, and is not too long for a record.
-fn sendable(text: Option<&str>, max_bytes: usize) -> Option<&str> {
-    text.filter(|text| text.len() <= max_bytes && check_value(text).is_ok())
+fn sendable(text: Option<&str>, max_bytes: usize) -> Option<HeaderText<&str>> {
+    text.filter(|text| text.len() <= max_bytes).and_then(|text| HeaderText::from_data(text).ok())
 }
 
 /// The body.

@@ -3,31 +3,30 @@
 //! The body is the payload's bytes as they stood in the log, not copied. Every value that becomes a header was checked
 //! before, or is checked here: nothing that comes out of a row can end a header line.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write as _},
-    sync::Arc,
-};
+use std::{borrow::Cow, sync::Arc};
 
 use async_nats::Subject;
 use bytes::Bytes;
 
 use super::{
-    header_block::{HeaderBlock, LineEnd, MSG_ID},
+    header_block::{HeaderBlock, MSG_ID},
     stream::{DISPLACED_HEADER, POSITION_HEADER, PREVIOUS_HEADER},
 };
 use crate::{
-    outbox::{DropReason, Dropped, Event, SubjectError, Template, check_value, for_each_header},
+    outbox::{DropReason, Dropped, Event, HeaderName, HeaderText, SubjectError, Template, Text, for_each_header},
     position::{Place, Source},
 };
 
-const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
-const EXPECTED_LAST_SEQUENCE: &str = "Nats-Expected-Last-Sequence";
-const EXPECTED_LAST_MSG_ID: &str = "Nats-Expected-Last-Msg-Id";
-pub(super) const AGGREGATE_TYPE: &str = "Walpost-Aggregate-Type";
-pub(super) const AGGREGATE_ID: &str = "Walpost-Aggregate-Id";
-pub(super) const EVENT_TYPE: &str = "Walpost-Event-Type";
-pub(super) const CREATED_AT: &str = "Walpost-Created-At";
+const EXPECTED_STREAM: HeaderName<'static> = HeaderName::own("Nats-Expected-Stream");
+const EXPECTED_LAST_SEQUENCE: HeaderName<'static> = HeaderName::own("Nats-Expected-Last-Sequence");
+const EXPECTED_LAST_MSG_ID: HeaderName<'static> = HeaderName::own("Nats-Expected-Last-Msg-Id");
+const POSITION: HeaderName<'static> = HeaderName::own(POSITION_HEADER);
+const DISPLACED: HeaderName<'static> = HeaderName::own(DISPLACED_HEADER);
+const PREVIOUS: HeaderName<'static> = HeaderName::own(PREVIOUS_HEADER);
+pub(super) const AGGREGATE_TYPE: HeaderName<'static> = HeaderName::own("Walpost-Aggregate-Type");
+pub(super) const AGGREGATE_ID: HeaderName<'static> = HeaderName::own("Walpost-Aggregate-Id");
+pub(super) const EVENT_TYPE: HeaderName<'static> = HeaderName::own("Walpost-Event-Type");
+pub(super) const CREATED_AT: HeaderName<'static> = HeaderName::own("Walpost-Created-At");
 
 /// How many bytes of headers a server takes, whatever else it is told: their length must fit in 16 bits (error 10097;
 /// `server/stream.go` in <https://github.com/nats-io/nats-server>).
@@ -55,12 +54,29 @@ pub struct Message {
 
 /// The id of a message, as its header carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MessageId(String);
+pub struct MessageId(Id);
+
+/// Most ids are UUIDs, which need no allocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Id {
+    Short(HeaderText<Text<'static>>),
+    Long(HeaderText<String>),
+}
 
 impl Message {
     /// The id that the broker knows it by.
     pub fn id(&self) -> MessageId {
-        MessageId(self.headers.id().to_owned())
+        let id = self.headers.id();
+        MessageId(id.inline().map_or_else(|| Id::Long(id.to_owned()), Id::Short))
+    }
+}
+
+impl MessageId {
+    fn text(&self) -> HeaderText<&str> {
+        match &self.0 {
+            Id::Short(text) => text.borrowed(),
+            Id::Long(text) => text.borrowed(),
+        }
     }
 }
 
@@ -90,8 +106,8 @@ pub struct Built {
 pub struct MessageBuilder {
     pub(super) template: Arc<Template>,
     /// What every position begins with.
-    position_prefix: String,
-    stream: String,
+    position_prefix: HeaderText<String>,
+    stream: HeaderText<String>,
     limits: SizeLimits,
     scratch: String,
 }
@@ -104,10 +120,10 @@ impl MessageBuilder {
         stream: &str,
         limits: SizeLimits,
     ) -> Result<Self, MessageError> {
-        check(EXPECTED_STREAM, stream)?;
-        check(POSITION_HEADER, &source.slot)?;
-        let position_prefix = source.prefix();
-        Ok(Self { template, position_prefix, stream: stream.to_owned(), limits, scratch: String::new() })
+        let keep = |header: HeaderName<'static>, text| HeaderText::keep(text).map_err(|reason| refused(header, reason));
+        let stream = keep(EXPECTED_STREAM, stream.to_owned())?;
+        let position_prefix = keep(POSITION, source.prefix())?;
+        Ok(Self { template, position_prefix, stream, limits, scratch: String::new() })
     }
 
     /// From now on messages may be this large: a server may be told another `max_payload` at any time.
@@ -120,9 +136,9 @@ impl MessageBuilder {
         self.scratch.clear();
         self.template.render(event, &mut self.scratch)?;
         let subject = Subject::from(self.scratch.as_str());
-        check(MSG_ID, &event.id)?;
-        let mut headers = HeaderBlock::new(&event.id).map_err(|LineEnd| line_end(MSG_ID))?;
-        let dropped = event.headers.map(|json| for_each_header(json, |name, text| add(&mut headers, name, text)));
+        let id = HeaderText::from_data(&event.id).map_err(|reason| refused(HeaderName::own(MSG_ID), reason))?;
+        let mut headers = HeaderBlock::new(id);
+        let dropped = event.headers.map(|json| for_each_header(json, |name, text| headers.add(name, text)));
         self.add_own_headers(event, chain, &mut headers)?;
         let payload = match &event.payload {
             Cow::Borrowed(bytes) => data.slice_ref(bytes),
@@ -133,32 +149,31 @@ impl MessageBuilder {
         Ok(Built { message: Message { subject, headers, payload }, dropped_headers })
     }
 
-    fn add_own_headers(&mut self, event: &Event<'_>, chain: Chain, out: &mut HeaderBlock) -> Result<(), MessageError> {
+    fn add_own_headers(&self, event: &Event<'_>, chain: Chain, out: &mut HeaderBlock) -> Result<(), MessageError> {
         self.add_chain(chain, out);
         for (name, text) in [
             (AGGREGATE_TYPE, &event.aggregate_type),
             (AGGREGATE_ID, &event.aggregate_id),
             (EVENT_TYPE, &event.event_type),
         ] {
-            check(name, text)?;
-            out.add(name, text).map_err(|LineEnd| line_end(name))?;
+            let text = HeaderText::from_data(text).map_err(|reason| refused(name, reason))?;
+            out.add(name, text);
         }
         if let Some(created_at) = event.created_at {
-            self.add_own(out, CREATED_AT, |builder| builder.write(created_at));
+            out.begin(CREATED_AT).moment(created_at);
         }
         Ok(())
     }
 
     /// The headers that tie the message to its place in both logs.
-    pub(super) fn add_chain(&mut self, chain: Chain, out: &mut HeaderBlock) {
-        self.add_own(out, EXPECTED_STREAM, |builder| builder.scratch.push_str(&builder.stream));
+    pub(super) fn add_chain(&self, chain: Chain, out: &mut HeaderBlock) {
+        out.add(EXPECTED_STREAM, self.stream.borrowed());
         if let Some(sequence) = chain.expected_last_sequence {
-            let mut number = itoa::Buffer::new();
-            self.add_own(out, EXPECTED_LAST_SEQUENCE, |builder| builder.scratch.push_str(number.format(sequence)));
+            out.begin(EXPECTED_LAST_SEQUENCE).number(sequence);
         }
-        self.add_own(out, POSITION_HEADER, |builder| builder.write_position(chain.checkpoint));
+        self.add_position(POSITION, chain.checkpoint, out);
         if chain.place != chain.checkpoint {
-            self.add_own(out, DISPLACED_HEADER, |builder| builder.write_position(chain.place));
+            self.add_position(DISPLACED, chain.place, out);
         }
     }
 
@@ -168,20 +183,13 @@ impl MessageBuilder {
     }
 
     /// Has the broker store the message only if the last one of the stream has this id, if there is room to say so.
-    pub(super) fn link(&self, message: &mut Message, MessageId(before): &MessageId) {
-        let headers_bytes = message.headers.bytes_with(EXPECTED_LAST_MSG_ID, before);
-        if self.limits.check_bytes(headers_bytes, message.payload.len()).is_ok() {
-            message.headers.add(EXPECTED_LAST_MSG_ID, before).expect("it is the id of a message");
-        }
+    pub(super) fn link(&self, message: &mut Message, before: &MessageId) {
+        self.add_if_there_is_room(message, |headers| headers.add(EXPECTED_LAST_MSG_ID, before.text()));
     }
 
     /// Says which place should stand before the message in the stream, if there is room to say so.
     pub(super) fn name_previous(&self, message: &mut Message, previous: Place) {
-        let previous = self.position(previous);
-        let headers_bytes = message.headers.bytes_with(PREVIOUS_HEADER, &previous);
-        if self.limits.check_bytes(headers_bytes, message.payload.len()).is_ok() {
-            message.headers.add(PREVIOUS_HEADER, &previous).expect("names of slots were checked");
-        }
+        self.add_if_there_is_room(message, |headers| self.add_position(PREVIOUS, previous, headers));
     }
 
     /// The text form of a place in the log, which makes the stream the checkpoint.
@@ -189,21 +197,16 @@ impl MessageBuilder {
         [self.position_prefix.as_str(), &place.to_string()].concat()
     }
 
-    fn write_position(&mut self, place: Place) {
-        self.scratch.push_str(&self.position_prefix);
-        self.write(place);
+    fn add_position(&self, name: HeaderName<'_>, place: Place, out: &mut HeaderBlock) {
+        out.begin(name).text(self.position_prefix.borrowed()).place(place);
     }
 
-    fn write(&mut self, value: impl fmt::Display) {
-        // Writing to a String cannot fail.
-        let _infallible = write!(self.scratch, "{value}");
-    }
-
-    /// A header whose value is made of digits, and the names of stream and slot, which were checked when this was built.
-    fn add_own(&mut self, out: &mut HeaderBlock, name: &str, write: impl FnOnce(&mut Self)) {
-        self.scratch.clear();
-        write(self);
-        out.add(name, &self.scratch).expect("names of streams and slots were checked");
+    fn add_if_there_is_room(&self, message: &mut Message, add: impl FnOnce(&mut HeaderBlock)) {
+        let before = message.headers.mark();
+        add(&mut message.headers);
+        if self.check_size(message).is_err() {
+            message.headers.cut_back(before);
+        }
     }
 }
 
@@ -230,20 +233,8 @@ impl SizeLimits {
     }
 }
 
-/// Adds one of the event's own headers. The reader lets nothing through that ends a line.
-fn add(headers: &mut HeaderBlock, name: &str, text: &str) {
-    let added = headers.add(name, text);
-    debug_assert_eq!(added, Ok(()), "a header with a line end passed the reader");
-}
-
-/// Whether a value can be that of a header: one out of a row may hold anything, line ends, or names that old servers
-/// look for in values too.
-fn check(header: &'static str, text: &str) -> Result<(), MessageError> {
-    check_value(text).map_err(|reason| MessageError::HeaderValue { header, reason })
-}
-
-fn line_end(header: &'static str) -> MessageError {
-    MessageError::HeaderValue { header, reason: DropReason::ControlCharacter }
+fn refused(header: HeaderName<'static>, reason: DropReason) -> MessageError {
+    MessageError::HeaderValue { header: header.as_str(), reason }
 }
 
 /// An event that no message can carry.

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 /// The headers that reach the sink, and the report.
 fn sift(json: impl AsRef<[u8]>) -> (Vec<(String, String)>, Dropped) {
     let mut passed = Vec::new();
-    let dropped = for_each_header(json.as_ref(), |name, value| passed.push((name.to_owned(), value.to_owned())));
+    let dropped = for_each_header(json.as_ref(), |name, value| {
+        passed.push((name.as_str().to_owned(), value.as_str().to_owned()));
+    });
     (passed, dropped)
 }
 
