@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use walpost::{
     lsn::Lsn,
     outbox::{Event as OutboxEvent, Template},
-    pgoutput::{Message, Tuple},
+    pgoutput::{KeptTuple, Message, Tuple},
     position::{Place, Source},
     publish::{Chain, Composer, MessageBuilder, OnPoison, Outcome, SizeLimits},
     relay::{Effect, Event, Gaps, Mode, Relay, Resume, Window},
@@ -90,13 +90,13 @@ pub(super) fn answer(workload: &'static Workload) -> Batch {
 
 /// Takes an event through the state machine: its transaction, its turn, its answer.
 pub(super) fn state(_: &'static Workload) -> Batch {
-    let mut delivery = Delivery::new();
+    let mut delivery = Delivery::new(());
     let mut commit_lsn = 0;
     Box::new(move || {
         for _ in 0..EVENTS {
             commit_lsn += TRANSACTION_BYTES;
             delivery.apply(Event::Begin { commit_lsn: Lsn::new(commit_lsn), commit_time_us: 1 });
-            delivery.apply(Event::Row { row: Bytes::new(), bytes: 500, key: 0 });
+            delivery.apply(Event::Row { row: (), bytes: 500, key: 0 });
             let (commit_lsn, end_lsn) = (Lsn::new(commit_lsn), Lsn::new(commit_lsn + COMMIT_BYTES));
             delivery.apply(Event::Commit { commit_lsn, end_lsn, now: delivery.now });
             delivery.hand_over(|_, _| {});
@@ -132,7 +132,7 @@ pub(super) fn feedback(_: &'static Workload) -> Batch {
 pub(super) fn path(workload: &'static Workload) -> Batch {
     let mut framer = Framer::default();
     let mut composer = Composer::new(builder(), OnPoison::DeadLetter);
-    let mut delivery = Delivery::new();
+    let mut delivery = Delivery::new(workload.kept_tuple());
     let mut feedback = Feedback::new(delivery.now, SERVER_TIMEOUT);
     let mut out = BytesMut::new();
     let (mut under_way, mut before) = (VecDeque::new(), None);
@@ -145,10 +145,10 @@ pub(super) fn path(workload: &'static Workload) -> Batch {
             while let Some(frame) = framer.take_frame().expect("frames") {
                 let Frame::Log { start, data } = frame else { panic!("no log: {frame:?}") };
                 feedback.received(start);
-                delivery.take(data, log_before);
-                delivery.hand_over(|data, chain| {
-                    let Ok(Message::Insert { new, .. }) = Message::decode(data) else { panic!("no row") };
-                    let mut composed = composer.compose(&workload.binding, new, data, chain).expect("a message");
+                delivery.take(&data, log_before);
+                delivery.hand_over(|row, chain| {
+                    let composed = composer.compose(&workload.binding, row.tuple(), row.message(), chain);
+                    let mut composed = composed.expect("a message");
                     if let Some(before) = before.replace(composed.message.id()) {
                         composer.link(&mut composed.message, &before);
                     }
@@ -173,21 +173,21 @@ pub(super) fn path(workload: &'static Workload) -> Batch {
 }
 
 /// The state machine with its answers owed.
-struct Delivery {
-    relay: Relay<Bytes>,
+struct Delivery<R> {
+    relay: Relay<R>,
     now: Instant,
     /// The ticket of the first message that has no answer.
     oldest: u64,
 }
 
-impl Delivery {
-    /// With one message stored, so that the whole window is open.
-    fn new() -> Self {
+impl<R> Delivery<R> {
+    /// With one message stored, that of `first`, so that the whole window is open.
+    fn new(first: R) -> Self {
         let resume = Resume { last_sequence: 0, stored: None };
         let relay = Relay::new(Mode::Chain, WINDOW, Duration::ZERO, resume, Gaps::default());
         let mut delivery = Self { relay, now: Instant::now(), oldest: 0 };
         delivery.apply(Event::Begin { commit_lsn: Lsn::new(1), commit_time_us: 1 });
-        delivery.apply(Event::Row { row: Bytes::new(), bytes: 500, key: 0 });
+        delivery.apply(Event::Row { row: first, bytes: 500, key: 0 });
         delivery.apply(Event::Commit { commit_lsn: Lsn::new(1), end_lsn: Lsn::new(2), now: delivery.now });
         delivery.hand_over(|_, _| {});
         delivery.apply(Event::Ack { ticket: 0, outcome: Outcome::Stored { sequence: 1 }, now: delivery.now });
@@ -195,30 +195,13 @@ impl Delivery {
         delivery
     }
 
-    fn apply(&mut self, event: Event<Bytes>) {
+    fn apply(&mut self, event: Event<R>) {
         let effect = self.relay.apply(black_box(event));
         assert!(!matches!(effect, Effect::Stop(_)), "{effect:?}");
     }
 
-    /// Takes in a message of the output plugin, whose positions lie behind those of earlier batches.
-    fn take(&mut self, data: Bytes, log_before: u64) {
-        let later = |lsn: Lsn| lsn.saturating_add(log_before);
-        let event = match Message::decode(&data).expect("a message") {
-            Message::Begin(begin) => {
-                Event::Begin { commit_lsn: later(begin.final_lsn), commit_time_us: begin.commit_time_us }
-            }
-            Message::Insert { .. } => Event::Row { bytes: data.len(), row: data, key: 0 },
-            Message::Commit(commit) => {
-                let (commit_lsn, end_lsn) = (later(commit.commit_lsn), later(commit.end_lsn));
-                Event::Commit { commit_lsn, end_lsn, now: self.now }
-            }
-            other => panic!("not in the workload: {other:?}"),
-        };
-        self.apply(event);
-    }
-
     /// Hands over each row whose turn it is.
-    fn hand_over(&mut self, mut publish: impl FnMut(&Bytes, Chain)) {
+    fn hand_over(&mut self, mut publish: impl FnMut(&R, Chain)) {
         while let Some(due) = self.relay.due(self.now) {
             let (place, checkpoint) = (due.place, due.checkpoint);
             let chain = Chain { expected_last_sequence: due.expected_last_sequence, place, checkpoint };
@@ -234,6 +217,28 @@ impl Delivery {
             self.apply(Event::Ack { ticket: self.oldest, outcome, now: self.now });
             self.oldest += 1;
         }
+    }
+}
+
+impl Delivery<KeptTuple> {
+    /// Takes in a message of the output plugin, whose positions lie behind those of earlier batches.
+    fn take(&mut self, data: &Bytes, log_before: u64) {
+        let later = |lsn: Lsn| lsn.saturating_add(log_before);
+        let event = match Message::decode(data).expect("a message") {
+            Message::Begin(begin) => {
+                Event::Begin { commit_lsn: later(begin.final_lsn), commit_time_us: begin.commit_time_us }
+            }
+            Message::Insert { new, .. } => {
+                let row = KeptTuple::new(new, data).expect("the row is the end of an insert");
+                Event::Row { row, bytes: data.len(), key: 0 }
+            }
+            Message::Commit(commit) => {
+                let (commit_lsn, end_lsn) = (later(commit.commit_lsn), later(commit.end_lsn));
+                Event::Commit { commit_lsn, end_lsn, now: self.now }
+            }
+            other => panic!("not in the workload: {other:?}"),
+        };
+        self.apply(event);
     }
 }
 

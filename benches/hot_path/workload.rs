@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use bytes::{BufMut, Bytes};
 use walpost::{
     outbox::{BaseTypes, Binding, Event, Mapping, Preset},
-    pgoutput::{Message, Tuple},
+    pgoutput::{KeptTuple, Message, Tuple},
 };
 
 /// How many events a batch has: enough that what happens once in so many, such as a buffer that is full, is counted as
@@ -67,6 +67,12 @@ impl Workload {
             Ok(Message::Insert { new, .. }) => new,
             other => panic!("no row: {other:?}"),
         })
+    }
+
+    /// One of the rows, kept.
+    pub(super) fn kept_tuple(&'static self) -> KeptTuple {
+        let kept = self.tuples().zip(&self.inserts).find_map(|(tuple, insert)| KeptTuple::new(tuple, insert));
+        kept.expect("the row is the end of an insert")
     }
 
     /// What the rows say.

@@ -39,7 +39,7 @@ pub use error::DecodeError;
 pub use message::{Begin, Commit, Message};
 pub use relation::{Column, Relation, ReplicaIdentity};
 pub use truncate::RelationIds;
-pub use tuple::{Tuple, TupleKind, Value, Values};
+pub use tuple::{KeptTuple, Tuple, TupleKind, Value, Values};
 
 #[cfg(test)]
 pub(crate) mod encoder;

@@ -10,6 +10,7 @@
 //! Invariant: the bytes a [`Tuple`] holds were read to the end once, by the same function that its iterator uses.
 
 use super::{DecodeError, reader::Reader};
+use bytes::Bytes;
 use std::{fmt, iter::FusedIterator};
 
 /// The values of a row, in the order of its relation's columns.
@@ -94,6 +95,45 @@ impl<'a> Tuple<'a> {
     #[inline]
     pub fn get(&self, index: usize) -> Option<Value<'a>> {
         self.iter().nth(index)
+    }
+}
+
+/// A row with the message that it was read from: it outlives its frame, and is not read anew each time it is looked at.
+#[derive(Clone)]
+pub struct KeptTuple {
+    message: Bytes,
+    kind: TupleKind,
+    len: u16,
+    /// Where in the message the values begin, which reach to its end.
+    values_at: usize,
+}
+
+impl KeptTuple {
+    /// Keeps a tuple whose values are the end of `message`, as those of an insert are; none if they are not.
+    pub fn new(tuple: Tuple<'_>, message: &Bytes) -> Option<Self> {
+        let Tuple { kind, len, values } = tuple;
+        let start = message.len().checked_sub(values.len())?;
+        let is_part = message.get(start..).is_some_and(|end| std::ptr::eq(end, values));
+        is_part.then(|| Self { message: message.clone(), kind, len, values_at: start })
+    }
+
+    /// The row.
+    #[inline]
+    pub fn tuple(&self) -> Tuple<'_> {
+        let values = self.message.get(self.values_at..).unwrap_or_default();
+        Tuple { kind: self.kind, len: self.len, values }
+    }
+
+    /// The message that it was read from.
+    #[inline]
+    pub fn message(&self) -> &Bytes {
+        &self.message
+    }
+}
+
+impl fmt::Debug for KeptTuple {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tuple().fmt(f)
     }
 }
 
@@ -212,6 +252,17 @@ mod tests {
             assert_eq!(values.len(), left);
         }
         assert_eq!((values.next(), values.next()), (None, None));
+    }
+
+    #[test]
+    fn a_kept_row_is_the_row_of_its_own_message() {
+        let [message, other] = [0, 1].map(|_| Bytes::copy_from_slice(ROW));
+        let tuple = Tuple::read(&mut Reader::new(&message)).unwrap();
+        let kept = KeptTuple::new(tuple, &message).unwrap();
+        assert_eq!((kept.tuple(), kept.message()), (tuple, &message));
+        assert!(KeptTuple::new(tuple, &other).is_none(), "the same bytes elsewhere");
+        assert!(KeptTuple::new(tuple, &message.slice(..message.len() - 1)).is_none());
+        assert_eq!(format!("{kept:?}"), format!("{tuple:?}"));
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Session {
                 None => break,
                 Some(Frame::Log { start, data }) => {
                     self.log.feedback().received(start);
-                    if let Some(end_lsn) = self.intake.take(data, &mut self.relay, now)? {
+                    if let Some(end_lsn) = self.intake.take(&data, &mut self.relay, now)? {
                         self.received(end_lsn);
                     }
                 }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     lsn::Lsn,
     outbox::{BaseTypes, BindError, Binding, Mapping, Traceable},
-    pgoutput::{DecodeError, Message as LogMessage, Relation, Tuple},
+    pgoutput::{DecodeError, KeptTuple, Message as LogMessage, Relation, Tuple},
     position::Place,
     publish::{CameTo, Chain, Composed, Composer, Halt, Message, MessageId, SizeLimits},
 };
@@ -48,7 +48,7 @@ pub struct Intake {
 /// than once if need be.
 #[derive(Clone, Debug)]
 pub struct LogRow {
-    data: Bytes,
+    tuple: KeptTuple,
     binding: Arc<Binding>,
     /// What was said about its message so far.
     told: Cell<Told>,
@@ -124,13 +124,13 @@ impl Intake {
     /// Takes in one message of the log. At the end of a transaction: where the received log now ends.
     pub(super) fn take(
         &mut self,
-        data: Bytes,
+        data: &Bytes,
         relay: &mut Relay<LogRow>,
         now: Instant,
     ) -> Result<Option<Lsn>, IntakeError> {
-        let effect = match LogMessage::decode(&data)? {
-            LogMessage::Insert { relation_id, .. } => {
-                let effect = self.insert(relation_id, data, relay)?;
+        let effect = match LogMessage::decode(data)? {
+            LogMessage::Insert { relation_id, new } => {
+                let effect = self.insert(relation_id, new, data, relay)?;
                 if effect != Effect::None {
                     self.xid_with_rows = Some(self.xid);
                 }
@@ -166,9 +166,9 @@ impl Intake {
     /// Makes the message of a row whose turn it is.
     pub(super) fn message(&mut self, due: &Due<'_, LogRow>) -> Result<Message, IntakeError> {
         let Due { place, checkpoint, expected_last_sequence, before, previous, row, .. } = *due;
-        let LogRow { data, binding, told, id } = row;
+        let LogRow { tuple, binding, told, id } = row;
         let chain = Chain { expected_last_sequence, place, checkpoint };
-        let mut composed = self.composer.compose(binding, new_row(data)?, data, chain)?;
+        let mut composed = self.composer.compose(binding, tuple.tuple(), tuple.message(), chain)?;
         if self.mode == Mode::Chain && self.is_linked {
             if let Some(before) = before
                 && let Some(before) = &*before.id.borrow()
@@ -244,7 +244,13 @@ impl Intake {
         Ok(())
     }
 
-    fn insert(&self, relation_id: u32, data: Bytes, relay: &mut Relay<LogRow>) -> Result<Effect, IntakeError> {
+    fn insert(
+        &self,
+        relation_id: u32,
+        new: Tuple<'_>,
+        data: &Bytes,
+        relay: &mut Relay<LogRow>,
+    ) -> Result<Effect, IntakeError> {
         let Some(table) = self.outbox.as_ref().filter(|table| table.relation_id == relation_id) else {
             if self.foreign.contains(&relation_id) {
                 self.progress.change_ignored();
@@ -252,10 +258,10 @@ impl Intake {
             }
             return Err(IntakeError::UnknownRelation(relation_id));
         };
-        let key = if self.mode == Mode::Shared { aggregate_key(&table.binding, new_row(&data)?) } else { 0 };
+        let key = if self.mode == Mode::Shared { aggregate_key(&table.binding, new) } else { 0 };
         let bytes = data.len();
         let row = LogRow {
-            data,
+            tuple: KeptTuple::new(new, data).ok_or(IntakeError::NotAnInsert)?,
             binding: Arc::clone(&table.binding),
             told: Cell::new(Told::Nothing),
             id: RefCell::default(),
@@ -267,14 +273,6 @@ impl Intake {
             _ => {}
         }
         Ok(effect)
-    }
-}
-
-/// The tuple of an insert.
-fn new_row(data: &Bytes) -> Result<Tuple<'_>, IntakeError> {
-    match LogMessage::decode(data)? {
-        LogMessage::Insert { new, .. } => Ok(new),
-        _ => Err(IntakeError::NotAnInsert),
     }
 }
 
