@@ -11,7 +11,7 @@
 use std::pin::pin;
 
 use tokio::time::timeout;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 
 use super::{SLOW, SetupError, TAKEN, error::RowsError, statement};
 use crate::{
@@ -114,7 +114,14 @@ async fn rows_exist(client: &Client, needs: &Needs, snapshot: &Snapshot) -> Resu
     client.batch_execute(&statement::in_snapshot(snapshot)).await?;
     let exist = client.query_one(&statement::has_rows(needs), &[]).await;
     client.batch_execute("ROLLBACK").await?;
-    Ok(exist?.try_get(0)?)
+    match exist {
+        // A role that only delivers may not read the table. One that takes no room has no rows, and everybody may ask for that.
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            let takes_room: bool = client.query_one(&statement::takes_room(needs), &[]).await?.try_get(0)?;
+            if takes_room { Err(error.into()) } else { Ok(false) }
+        }
+        exist => Ok(exist?.try_get(0)?),
+    }
 }
 
 /// Inserts again what is there, and has the slot begin right before; how many rows that are.

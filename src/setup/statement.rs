@@ -109,6 +109,15 @@ pub(super) fn has_rows(needs: &Needs) -> String {
     format!("SELECT EXISTS (SELECT FROM {})", needs.mapping.table)
 }
 
+/// Asks whether the outbox, or a partition of it, has ever held a row since it was made or emptied by `TRUNCATE`.
+pub(super) fn takes_room(needs: &Needs) -> String {
+    let table = escape_literal(&needs.mapping.table.to_string());
+    format!(
+        "SELECT pg_relation_size({table}::regclass) > 0 OR EXISTS (
+             SELECT FROM pg_partition_tree({table}::regclass) WHERE isleaf AND pg_relation_size(relid) > 0)"
+    )
+}
+
 /// Begins a transaction in which nobody else writes to the outbox. Whoever waits for the table lets nobody else to it, so that
 /// wait is short.
 pub(super) fn begin_alone(needs: &Needs) -> String {

@@ -256,6 +256,45 @@ async fn rows_from_before_the_slot_stand_in_its_way_until_somebody_decides() {
 }
 
 #[tokio::test]
+async fn a_role_that_may_not_read_the_table_sees_whether_it_can_have_rows() {
+    for server in servers().await {
+        for (name, table) in [("before_blind", ""), ("before_blind_parts", " PARTITION BY HASH (id)")] {
+            let world = World::empty(server, name).await;
+            let of_ours = include_str!("../../sql/outbox.sql").replace("{table}", "public.outbox");
+            world.execute(&of_ours.replace("\n);", &format!("\n){table};"))).await;
+            if !table.is_empty() {
+                world.execute("CREATE TABLE part PARTITION OF outbox FOR VALUES WITH (MODULUS 1, REMAINDER 0)").await;
+            }
+            // All but the slot.
+            apply(&world).await.unwrap();
+            world.execute("SELECT pg_drop_replication_slot('{slot}')").await;
+            world
+                .execute(&format!(
+                    "CREATE ROLE {name} LOGIN REPLICATION; GRANT SELECT, INSERT, UPDATE ON walpost_watermark TO {name};
+                     GRANT SELECT, INSERT, DELETE ON walpost_dead_letter TO {name}; GRANT SELECT ON walpost_lag TO {name}"
+                ))
+                .await;
+            let session = connect(&server.url_for(name, name)).await;
+            let blind = Setup { session: &session, ..setup(&world) };
+            assert_eq!(blind.apply(|_| {}).await.unwrap().last().unwrap().outcome, Outcome::Created);
+            world.execute("SELECT pg_drop_replication_slot('{slot}')").await;
+            world
+                .execute(
+                    "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type)
+                           VALUES (gen_random_uuid(), 'order', '1', 'Placed')",
+                )
+                .await;
+            let error = blind.apply(|_| {}).await.unwrap_err();
+            assert_eq!(error.to_string(), "cannot see whether table public.outbox has rows from before the slot");
+            assert!(error.hint().unwrap().contains("GRANT SELECT ON public.outbox TO <role>;"));
+            assert!(!world.catalog().await.iter().any(|line| line.starts_with("slot")));
+            let keeps = Setup { session: &session, existing_rows: Some(ExistingRows::Keep), ..setup(&world) };
+            assert_eq!(keeps.apply(|_| {}).await.unwrap().last().unwrap().outcome, Outcome::Kept);
+        }
+    }
+}
+
+#[tokio::test]
 async fn if_existing_rows_cannot_be_sent_there_is_no_slot() {
     for server in servers().await {
         let world = World::empty(server, "before_failed").await;
