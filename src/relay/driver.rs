@@ -25,7 +25,7 @@ use super::{
     gaps::Gaps,
     gate::Gate,
     intake::{Intake, LogRow},
-    progress::{Progress, Wait},
+    progress::{Moment, Progress, Wait},
     state::Relay,
 };
 use crate::{
@@ -275,10 +275,10 @@ impl Session {
     /// Takes in an answer, and with it all others that are here already.
     fn heed(&mut self, broker: &mut Broker, notice: Notice) -> Result<(), SessionError> {
         let mut next = Some(notice);
-        let now = Instant::now();
+        let (now, moment) = (Instant::now(), Moment::now());
         while let Some(notice) = next {
             match notice {
-                Notice::Answer(answer) => self.heed_answer(answer, now)?,
+                Notice::Answer(answer) => self.heed_answer(answer, now, moment)?,
                 Notice::Event(BrokerEvent::LameDuck) => return Err(SessionError::BrokerLeaves),
                 Notice::Event(BrokerEvent::Disconnected) => {
                     return Err(SessionError::Disconnected { in_flight: self.relay.in_flight() });
@@ -291,11 +291,11 @@ impl Session {
         Ok(())
     }
 
-    fn heed_answer(&mut self, answer: Answer, now: Instant) -> Result<(), SessionError> {
+    fn heed_answer(&mut self, answer: Answer, now: Instant, moment: Moment) -> Result<(), SessionError> {
         let Answer { ticket, outcome } = answer;
         match self.relay.apply(Event::Ack { ticket, outcome, now }) {
             Effect::Stored { bytes, commit_time_us } => {
-                self.progress.event_stored(bytes, commit_time_us);
+                self.progress.event_stored(bytes, commit_time_us, moment);
                 self.tell_recovery();
             }
             Effect::Duplicate => {

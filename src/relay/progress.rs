@@ -212,7 +212,7 @@ impl Progress {
     pub(super) fn confirmed(&self, lsn: Lsn) {
         let lsn = lsn.as_u64();
         if self.confirmed.fetch_max(lsn, Relaxed) < lsn || lsn >= self.received.load(Relaxed) {
-            self.confirmed_at_us.store(unix_us(), Relaxed);
+            self.confirmed_at_us.store(unix_us(SystemTime::now()), Relaxed);
         }
     }
 
@@ -240,12 +240,13 @@ impl Progress {
         self.transactions.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn event_stored(&self, bytes: usize, commit_time_us: i64) {
+    /// An event was stored, as was heard at that moment.
+    pub(super) fn event_stored(&self, bytes: usize, commit_time_us: i64, Moment(now): Moment) {
         self.events.fetch_add(1, Relaxed);
         self.event_bytes.fetch_add(bytes as u64, Relaxed);
-        let latency = u64::try_from(commit_time_us).map(age).unwrap_or_default();
+        let latency = u64::try_from(commit_time_us).map(|commit| age_at(commit, now)).unwrap_or_default();
         self.latency.record(latency);
-        self.stored_at_us.store(unix_us(), Relaxed);
+        self.stored_at_us.store(unix_us(now), Relaxed);
     }
 
     /// Events that turned out to be stored when the stream was read again, without an answer of their own.
@@ -294,22 +295,38 @@ impl Latency {
     }
 }
 
+/// A moment of the wall clock, for figures. Asked for once for many events: it costs as much as the rest of their figures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(SystemTime);
+
+impl Moment {
+    /// This one.
+    pub(super) fn now() -> Self {
+        Self(SystemTime::now())
+    }
+}
+
 /// The moment that was noted, if one was.
 fn moment(unix_us: &AtomicU64) -> Option<SystemTime> {
     Some(unix_us.load(Relaxed)).filter(|us| *us > 0).map(|us| UNIX_EPOCH + Duration::from_micros(us))
 }
 
-/// Now, in microseconds of the Unix epoch.
-fn unix_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+/// A moment in microseconds of the Unix epoch.
+fn unix_us(moment: SystemTime) -> u64 {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// How long ago a moment of Postgres' clock was by ours; zero if the clocks disagree about its being past. Wall time
 /// is used for nothing but such figures.
 fn age(postgres_time_us: u64) -> Duration {
+    age_at(postgres_time_us, SystemTime::now())
+}
+
+/// The same at another moment than this one.
+fn age_at(postgres_time_us: u64, now: SystemTime) -> Duration {
     let then = UNIX_EPOCH + POSTGRES_EPOCH + Duration::from_micros(postgres_time_us);
-    SystemTime::now().duration_since(then).unwrap_or_default()
+    now.duration_since(then).unwrap_or_default()
 }
 
 #[cfg(test)]

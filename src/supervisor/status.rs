@@ -32,6 +32,8 @@ use crate::{
 
 /// The pause after something was written: what comes meanwhile is written together.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long is waited with a look after something was stored: to look after each event would cost more than delivering it.
+const GLANCE: Duration = Duration::from_millis(50);
 /// How long each statement may wait for a lock, and how long it may take: a status that is held up by somebody else's lock is
 /// late, and no reason to queue behind it.
 const SETTINGS: &str =
@@ -146,8 +148,9 @@ impl StatusKeeper<'_> {
             }
             let ended = self.work.session.as_ref().map(Session::ended);
             tokio::select! {
-                changed = self.stored.changed() => if changed.is_err() {
-                    std::future::pending::<()>().await;
+                changed = self.stored.changed() => match changed {
+                    Ok(()) => sleep(GLANCE).await,
+                    Err(_) => std::future::pending().await,
                 },
                 () = sleep_until(take.unwrap_or(now)), if take.is_some() => {}
                 () = async { if let Some(ended) = ended { ended.await } } => {
