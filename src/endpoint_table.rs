@@ -26,7 +26,7 @@ use crate::{
     config::{EndpointTable, RefusedRow},
     postgres::{
         Endpoint as Database,
-        sql::{Session, SqlError},
+        sql::{Session, SqlError, exists_already},
     },
     preflight::fill,
     webhooks::{Board, Endpoint, EndpointName, Roster},
@@ -37,8 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Before each look: the server gives up before we do. A session that waits for a lock does not notice that nobody listens
 /// any more, and one after the other would be left behind.
 const BEGIN: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '9s'";
-/// SQLSTATEs of a creation that somebody else was faster with.
-const TAKEN: [&str; 3] = ["42P07", "42710", "23505"];
 /// There is no such table, or no such schema.
 const ABSENT: [&str; 2] = ["42P01", "3F000"];
 /// A right is missing.
@@ -139,7 +137,7 @@ impl TableReader {
         let sql = fill(include_str!("../sql/webhook_endpoint.sql"), &[("{webhook_endpoint}", &table)]);
         match client.batch_execute(&sql).await.map_err(SqlError::from) {
             Ok(()) => Ok(true),
-            Err(error) if error.sqlstate().is_some_and(|code| TAKEN.contains(&code)) => Ok(false),
+            Err(error) if exists_already(error.sqlstate()) => Ok(false),
             Err(error) => Err(failed(error)),
         }
     }

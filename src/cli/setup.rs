@@ -15,7 +15,7 @@ use crate::{
     postgres::sql::Session,
     preflight::explain,
     publish::{Broker, BrokerError},
-    setup::{ExistingRows, Outcome, PlannedStep, Setup, SetupError, Step},
+    setup::{ExistingRows, Outcome, PlannedStep, RowsError, Setup, SetupError, Step},
     supervisor,
 };
 
@@ -129,7 +129,10 @@ fn told(error: SetupError) -> Failure {
     let hint = error.hint().or(of_server);
     let details = failure::details(error.problems());
     let code = match &error {
-        SetupError::CreateSlot { source, .. } => Some(supervisor::of_replication(source).0),
+        SetupError::CreateSlot { source, .. }
+        | SetupError::RowsUnsent { source: RowsError::Replication(source), .. } => {
+            Some(supervisor::of_replication(source).0)
+        }
         SetupError::Stream(error) => Some(supervisor::of_stream(error).0),
         SetupError::Refused(_) => details.first().map(|detail| detail.code),
         error => error.sql().map(|error| supervisor::of_sql(error).0),

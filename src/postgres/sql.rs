@@ -128,6 +128,12 @@ impl Drop for Session {
     }
 }
 
+/// Whether the server says that what is to be created is there: the object, or its row in the catalog's unique index
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>). Somebody else was faster.
+pub fn exists_already(sqlstate: Option<&str>) -> bool {
+    matches!(sqlstate, Some("42P07" | "42710" | "23505"))
+}
+
 /// SQL that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {

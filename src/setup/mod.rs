@@ -12,6 +12,7 @@
 //!
 //! Each part is created in a transaction of its own, and then everything is looked at again. So running setup a second
 //! time, or twice at once, is harmless: what somebody else created meanwhile counts as existing if it fits.
+//! Rows of the outbox are moved only where somebody asked for it, and only when the slot is made (`slot`).
 
 mod error;
 mod slot;
@@ -26,7 +27,7 @@ use std::{pin::pin, time::Duration};
 use tokio::time::timeout;
 
 use crate::{
-    postgres::sql::{Session, SqlError},
+    postgres::sql::{Session, SqlError, exists_already},
     preflight::{Facts, Needs, Problem, inspect, problems},
     publish::{StreamInspector, StreamPlan, StreamProblem},
 };
@@ -34,10 +35,6 @@ use crate::{
 /// How long a slot may take to be created before somebody is told that it waits: without other writers it takes a few
 /// milliseconds.
 const SLOW: Duration = Duration::from_secs(2);
-
-/// SQLSTATEs of a creation that somebody else was faster with: the object is there, or its row in the catalog's unique
-/// index is (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-const TAKEN: [&str; 3] = ["42P07", "42710", "23505"];
 
 /// What to create, and where.
 #[derive(Debug)]
@@ -201,7 +198,7 @@ impl Setup<'_> {
         };
         match done.map_err(SqlError::from) {
             Ok(()) => Ok(Some(Before::Nothing)),
-            Err(error) if error.sqlstate().is_some_and(|code| TAKEN.contains(&code)) => Ok(None),
+            Err(error) if exists_already(error.sqlstate()) => Ok(None),
             Err(source) => Err(SetupError::Create { what: self.what(part), source }),
         }
     }

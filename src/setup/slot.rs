@@ -13,11 +13,11 @@ use std::pin::pin;
 use tokio::time::timeout;
 use tokio_postgres::{Client, error::SqlState};
 
-use super::{SLOW, SetupError, TAKEN, error::RowsError, statement};
+use super::{SLOW, SetupError, error::RowsError, statement};
 use crate::{
-    postgres::sql::{Session, SqlError},
+    postgres::sql::{Session, SqlError, exists_already},
     preflight::{Facts, Needs, Problem},
-    replication::{Connection, ReplicationError, Snapshot},
+    replication::{Connection, Snapshot},
 };
 
 /// What becomes of rows that were committed before the slot was made.
@@ -65,7 +65,7 @@ pub(super) async fn create(
     };
     let snapshot = match snapshot {
         Ok(snapshot) => snapshot,
-        Err(ReplicationError::Server(message)) if TAKEN.contains(&message.code.as_str()) => return Ok(None),
+        Err(error) if exists_already(error.sqlstate()) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     let before = see_to_rows(session, needs, facts, wish, (&mut connection, &snapshot)).await;
