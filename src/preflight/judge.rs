@@ -223,6 +223,10 @@ fn left_out(publication: &Publication, table: &Table, needs: &Needs) -> Vec<Stri
 /// The slot that has our slot's name.
 fn judge_slot(slot: &Slot, server: &Server, needs: &Needs, problems: &mut Vec<Problem>) {
     let name = || needs.slot.clone();
+    // Another session is making it: the server writes the name first, and the rest a moment later.
+    if slot.plugin.as_deref() == Some("") {
+        return;
+    }
     if slot.plugin.as_deref() != Some("pgoutput") {
         problems.push(Problem::SlotPlugin { slot: name(), plugin: slot.plugin.clone() });
         return;

@@ -155,6 +155,21 @@ fn each_thing_that_is_wrong_is_told() {
 }
 
 #[test]
+fn a_slot_that_another_session_is_making_is_not_judged() {
+    let half_made = |f: &mut Facts| {
+        *f.slot() = Slot {
+            plugin: Some(String::new()),
+            active_pid: Some(7),
+            confirmed_flush: None,
+            restart: None,
+            wal_status: None,
+            ..f.slot().clone()
+        };
+    };
+    assert_eq!(told(half_made), Vec::<String>::new());
+}
+
+#[test]
 fn the_servers_own_reason_for_a_lost_slot_comes_first() {
     let told = told(|f| {
         f.slot().wal_status = Some("lost".into());
