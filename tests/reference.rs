@@ -115,6 +115,13 @@ fn metrics_text() -> String {
     Metrics::new(supervisor.progress(), supervisor.health()).render().unwrap()
 }
 
+/// What `/metrics` says of a process of webhooks that serves one endpoint.
+fn webhook_metrics_text() -> String {
+    let board = Arc::new(Board::default());
+    board.of(&EndpointName::parse("endpoint").unwrap());
+    WebhookMetrics::new(board).render().unwrap()
+}
+
 #[test]
 fn the_page_of_the_metrics_is_that_of_the_program() {
     let text = metrics_text();
@@ -126,10 +133,8 @@ fn the_page_of_the_metrics_is_that_of_the_program() {
             labels.into_iter().map(|(label, values)| format!("`{label}`: {}", values.join(", "))).collect();
         writeln!(page, "| `{name}{suffix}` | {kind} | {unit} | {} | {help} |", labels.join("; ")).unwrap();
     }
-    let board = Arc::new(Board::default());
-    board.of(&EndpointName::parse("endpoint").unwrap());
     write!(page, "\n## walpost webhooks run\n\n{WEBHOOKS_INTRODUCTION}").unwrap();
-    for Family { name, help, unit, kind, labels } in families(&WebhookMetrics::new(board).render().unwrap()) {
+    for Family { name, help, unit, kind, labels } in families(&webhook_metrics_text()) {
         let suffix = if kind == "counter" { "_total" } else { "" };
         let is_of_all = name.contains("_refused_") || name.contains("_table_");
         let endpoint = if is_of_all { "" } else { "`endpoint`" };

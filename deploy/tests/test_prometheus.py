@@ -71,7 +71,7 @@ def test_the_dashboard_can_be_imported_and_asks_for_its_source_and_its_outbox() 
     assert "id" not in dashboard  # one that an instance of Grafana gave
     assert [variable["name"] for variable in dashboard["templating"]["list"]] == ["datasource", "job"]
     rows = [panel["title"] for panel in dashboard["panels"] if panel["type"] == "row"]
-    assert rows == ["Is it delivering?", "How far behind?", "Postgres: the slot", "NATS", "Errors", "Cleanup"]
+    assert rows == ["Is it delivering?", "How far behind?", "Postgres: the slot", "NATS", "Errors", "Cleanup", "Webhooks"]
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
     for panel in dashboard["panels"]:
         if panel["type"] == "row":

@@ -82,6 +82,7 @@ impl EndpointStats {
 
     pub(super) fn let_go(&self) {
         self.is_held.store(false, Relaxed);
+        self.is_disabled.store(false, Relaxed);
         self.open.store(0, Relaxed);
         self.behind.store(0, Relaxed);
         self.oldest_ms.store(0, Relaxed);

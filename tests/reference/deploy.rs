@@ -8,12 +8,13 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Family, errors::slug, families, in_repository, metrics_text};
+use super::{Family, errors::slug, families, in_repository, metrics_text, webhook_metrics_text};
 
 /// Labels that Prometheus adds to every sample.
 const OF_PROMETHEUS: [&str; 3] = ["job", "instance", "namespace"];
-/// Labels with a closed set of values.
-const OF_WALPOST: [&str; 8] = ["code", "version", "phase", "stage", "reason", "status", "for", "le"];
+/// Labels of the program's own.
+const OF_WALPOST: [&str; 10] =
+    ["code", "version", "phase", "stage", "reason", "status", "for", "le", "endpoint", "outcome"];
 
 /// The expressions of the alerts, each with the alert's name.
 fn alerts() -> Vec<(String, String)> {
@@ -51,7 +52,7 @@ fn panels() -> Vec<(String, String)> {
 /// The names of the samples that the program gives, each with its family.
 fn samples() -> BTreeMap<String, Family> {
     let mut samples = BTreeMap::new();
-    for family in families(&metrics_text()) {
+    for family in families(&metrics_text()).into_iter().chain(families(&webhook_metrics_text())) {
         let suffixes: &[&str] = match family.kind.as_str() {
             "counter" => &["_total"],
             "histogram" => &["_bucket", "_sum", "_count"],
