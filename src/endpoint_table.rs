@@ -23,7 +23,7 @@ use tokio::{
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::{
-    config::{EndpointTable, RefusedRow},
+    config::{EndpointTable, RefusedRow, Webhooks},
     postgres::{
         Endpoint as Database,
         sql::{Session, SqlError, exists_already},
@@ -60,6 +60,16 @@ pub struct Listing {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// The rows that are none.
     pub refused: Vec<RefusedRow>,
+}
+
+impl Listing {
+    /// Who there is now: in the file, or in the table of this database.
+    pub async fn now(webhooks: &Webhooks, database: Option<&Database>) -> Result<Self, TableError> {
+        let Some((table, database)) = webhooks.table.as_ref().zip(database) else {
+            return Ok(Self { endpoints: webhooks.endpoints.clone(), refused: Vec::new() });
+        };
+        Ok(TableReader::new(database.clone(), table.clone()).read().await?.unwrap_or_default())
+    }
 }
 
 /// The table cannot be read, or not be made.
@@ -109,12 +119,17 @@ impl TableError {
         }
     }
 
-    /// Why, as the server says it.
-    fn why(&self) -> String {
+    /// What Postgres said, if it said anything.
+    pub fn cause(&self) -> Option<&SqlError> {
         match self {
-            Self::Read { source, .. } | Self::Create { source, .. } => format!("{self}: {source}"),
-            Self::NoAnswer { .. } => self.to_string(),
+            Self::Read { source, .. } | Self::Create { source, .. } => Some(source),
+            Self::NoAnswer { .. } => None,
         }
+    }
+
+    /// Why, as the server says it.
+    pub fn why(&self) -> String {
+        self.cause().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     lsn::Lsn,
     plan::Plan,
     survey::{Answer, Silence, SlotSeen, Survey},
+    webhooks::{RefusedStanding, Standing},
 };
 
 /// How delivery stands. Its fields by their names are part of the public interface.
@@ -37,6 +38,8 @@ pub struct Status {
     pub stream: Option<StreamStatus>,
     /// The outbox table.
     pub outbox: Outbox,
+    /// Webhooks; none if there are to be none.
+    pub webhooks: Option<Webhooks>,
     /// What the walpost on this host says of itself, as `/status` does.
     pub service: Option<Value>,
     /// What could not be asked, and why.
@@ -136,6 +139,15 @@ pub struct Outbox {
     pub dead: Option<u64>,
 }
 
+/// Webhooks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Webhooks {
+    /// How each endpoint stands, in the order of the configuration, or by name.
+    pub endpoints: Vec<Standing>,
+    /// The rows of the table that are none.
+    pub refused: Vec<RefusedStanding>,
+}
+
 /// What could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unanswered {
@@ -155,6 +167,7 @@ impl Status {
         let mut status = Self { version: env!("CARGO_PKG_VERSION"), ..Self::default() };
         status.note_postgres(plan, survey);
         status.note_nats(plan, survey);
+        status.note_webhooks(survey);
         match &survey.service {
             Ok(service) => status.note_service(service.as_ref()),
             Err(silence) => status.unanswered("walpost", silence),
@@ -231,6 +244,18 @@ impl Status {
             leader: seen.leader.clone(),
             dead_letters: answers.dead_letters.as_ref().ok().copied(),
         });
+    }
+
+    fn note_webhooks(&mut self, survey: &Survey) {
+        let Some(side) = &survey.webhooks else { return };
+        let refused = side.listing.iter().flat_map(|listing| &listing.refused).map(RefusedStanding::from).collect();
+        self.webhooks = Some(Webhooks { endpoints: side.standings(), refused });
+        match (&side.listing, &side.look) {
+            // A server that lets nobody in is told once.
+            (Err(silence), _) if survey.postgres.answers.is_ok() => self.unanswered("postgres", silence),
+            (Ok(_), Err(silence)) if survey.nats.answers.is_ok() => self.unanswered("nats", silence),
+            _ => {}
+        }
     }
 
     /// What a leader on this host knows. A standby has its own phase, and positions of nothing.

@@ -101,11 +101,14 @@ fn data_flows_one_way() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Webhooks are a leaf: nothing of the relay knows of them, and they know nothing of Postgres, its log and its slot.
+/// Webhooks are a leaf: nothing of the relay knows of them, and they know nothing of Postgres, its log and its slot. Whoever
+/// only looks may look at them, too.
 #[test]
 fn webhooks_cannot_touch_the_slot() {
-    let (may_import, may_be_imported_by) =
-        (["config", "outbox", "publish", "telemetry", "webhooks"], ["cli", "config", "endpoint_table"]);
+    let (may_import, may_be_imported_by) = (
+        ["config", "outbox", "publish", "telemetry", "webhooks"],
+        ["cli", "config", "doctor", "endpoint_table", "status", "survey"],
+    );
     let mut wrong = Vec::new();
     for (file, text) in sources() {
         let (module, imports) = (module_of(&file), imports(&text));

@@ -30,9 +30,7 @@ pub struct DoctorArgs {
 /// Looks at everything, and tells.
 pub(super) fn run(args: &DoctorArgs, config: &Config, console: &mut Console) -> Result<Exit, Failure> {
     let plan = Plan::new(config);
-    let survey = runtime::block_on(async {
-        Ok(Survey::of(&plan, config.admin.listen, Scope::Whole, Patience::default()).await)
-    })?;
+    let survey = runtime::block_on(async { Ok(Survey::of(&plan, config, Scope::Whole, Patience::default()).await) })?;
     let report = doctor::diagnose(&plan, &survey);
     match args.format {
         OutputFormat::Human => {

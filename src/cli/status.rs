@@ -1,6 +1,6 @@
 //! `walpost status`: how delivery stands, at a glance.
 
-use std::{io::Write, time::Duration};
+use std::{cmp::Reverse, io::Write, time::Duration};
 
 use clap::Args;
 use serde_json::Value;
@@ -16,8 +16,9 @@ use crate::{
     config::{Config, visible::visible},
     lsn::Lsn,
     plan::Plan,
-    status::{Status, Unanswered},
+    status::{Status, Unanswered, Webhooks},
     survey::{Patience, Scope, Survey},
+    webhooks::{Condition, Ordering, Standing},
     words::{bytes, grouped, span},
 };
 
@@ -56,7 +57,7 @@ pub(super) fn run(args: &StatusArgs, config: &Config, console: &mut Console) -> 
 }
 
 async fn look(plan: &Plan, config: &Config, earlier: Option<(&Status, Instant)>) -> Status {
-    let survey = Box::pin(Survey::of(plan, config.admin.listen, Scope::Glance, Patience::default())).await;
+    let survey = Box::pin(Survey::of(plan, config, Scope::Glance, Patience::default())).await;
     Status::of(plan, &survey, earlier.map(|(status, begun)| (status, begun.elapsed())))
 }
 
@@ -155,6 +156,7 @@ fn lines(status: &Status) -> Vec<Line> {
     lines.extend(slot(status));
     lines.extend(stream(status));
     lines.extend(outbox(status));
+    lines.extend(status.webhooks.iter().flat_map(webhooks));
     lines.extend(trouble(status));
     lines.extend(status.errors.iter().flat_map(unanswered));
     lines
@@ -273,6 +275,41 @@ fn outbox(status: &Status) -> Option<Line> {
     let is_dead = status.outbox.dead.or(in_stream).is_some_and(|dead| dead > 0);
     let ink = if is_dead { Ink::Warning } else { Ink::Plain };
     (!parts.is_empty()).then(|| Line::inked("outbox", ink, parts.join(", ")))
+}
+
+/// A line for each endpoint, the worst first.
+fn webhooks(webhooks: &Webhooks) -> Vec<Line> {
+    let mut endpoints: Vec<&Standing> = webhooks.endpoints.iter().collect();
+    endpoints.sort_by_key(|endpoint| Reverse(endpoint.condition));
+    let refused = webhooks.refused.iter();
+    let refused =
+        refused.map(|row| (Ink::Error, format!("{}: {}, {}", row.endpoint, row.state, row.problems.join("; "))));
+    let all: Vec<_> = refused.chain(endpoints.into_iter().map(endpoint)).collect();
+    let more = all.len().checked_sub(MOST_ENDPOINTS).filter(|more| *more > 0);
+    let more = more.map(|more| (Ink::Plain, format!("and {more} more: `walpost webhooks list`")));
+    let shown = all.into_iter().take(MOST_ENDPOINTS).chain(more).enumerate();
+    shown.map(|(at, (ink, text))| Line::inked(if at == 0 { "webhooks" } else { "" }, ink, text)).collect()
+}
+
+/// How many endpoints are shown to people.
+const MOST_ENDPOINTS: usize = 20;
+
+fn endpoint(standing: &Standing) -> (Ink, String) {
+    let Standing { endpoint, state, .. } = standing;
+    let ordered = if standing.ordering == Ordering::Aggregate { ", ordered" } else { "" };
+    let counts =
+        standing.open.zip(standing.behind).map(|(open, behind)| format!(", {open} open, {} behind", grouped(behind)));
+    let oldest = standing.oldest_seconds.map(|age| format!(", the oldest for {}", short(age)));
+    let next = standing.next_attempt.as_ref().map(|at| format!(", next attempt {at}"));
+    let dead =
+        Some(standing.dead_letters).filter(|dead| *dead > 0).map(|dead| format!(", {} dead letters", grouped(dead)));
+    let more: String = [counts, oldest, next, dead].into_iter().flatten().collect();
+    let ink = match standing.condition {
+        Condition::Unserved | Condition::Disabled => Ink::Error,
+        Condition::Failing | Condition::NotBegun => Ink::Warning,
+        Condition::Delivering | Condition::NotServed => Ink::Plain,
+    };
+    (ink, format!("{endpoint}: {state}{ordered}{more}"))
 }
 
 /// What the walpost on this host waits for.

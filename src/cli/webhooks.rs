@@ -8,6 +8,7 @@ mod test;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
 use super::{Exit, Failure, OutputFormat, console::Console};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     plan,
     publish::{BrokerError, lasting_client},
     supervisor,
-    webhooks::{Endpoint, SetupError, Store, StoreError},
+    webhooks::{Endpoint, Look, SetupError, Standing, Store, StoreError},
 };
 
 /// The arguments of `walpost webhooks`.
@@ -148,10 +149,15 @@ fn table(config: &WorkerConfig) -> Option<TableReader> {
 
 /// Who there is: in the file, or in the table now.
 async fn endpoints(config: &WorkerConfig) -> Result<Listing, Failure> {
-    let Some(mut table) = table(config) else {
-        return Ok(Listing { endpoints: config.webhooks.endpoints.clone(), refused: Vec::new() });
-    };
-    Ok(table.read().await.map_err(unread)?.unwrap_or_default())
+    let database = config.postgres.as_ref().map(|postgres| &postgres.endpoint);
+    Listing::now(&config.webhooks, database).await.map_err(unread)
+}
+
+/// How these stand.
+async fn look(config: &WorkerConfig, endpoints: &[Arc<Endpoint>]) -> Result<(Look, Vec<Standing>), Failure> {
+    let look = store(config).await?.look(endpoints).await.map_err(unset)?;
+    let standings = Standing::all(endpoints.iter().map(AsRef::as_ref), &look, config.webhooks.lease, Timestamp::now());
+    Ok((look, standings))
 }
 
 /// The endpoint of this name.

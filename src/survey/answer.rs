@@ -7,11 +7,13 @@ use tokio::time::timeout;
 use crate::{
     admin::AskError,
     code::Code,
+    endpoint_table::TableError,
     postgres::sql::SqlError,
     preflight::{Problem, explain},
     publish::{BrokerError, StreamError},
     replication::ReplicationError,
     supervisor,
+    webhooks::SetupError,
 };
 
 /// An answer, or why there is none.
@@ -69,6 +71,19 @@ impl From<StreamError> for Silence {
             other => other.hint().map(str::to_owned),
         };
         Self { code: Some(code), why: error.to_string(), remedy }
+    }
+}
+
+impl From<SetupError> for Silence {
+    fn from(error: SetupError) -> Self {
+        Self { code: None, why: error.to_string(), remedy: Some(error.hint().to_owned()) }
+    }
+}
+
+impl From<TableError> for Silence {
+    fn from(error: TableError) -> Self {
+        let code = error.cause().map(|cause| supervisor::of_sql(cause).0);
+        Self { code, why: error.why(), remedy: Some(error.hint().to_owned()) }
     }
 }
 

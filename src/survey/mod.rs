@@ -13,6 +13,7 @@ mod outbox_lag;
 mod postgres;
 mod settings;
 mod slots;
+mod webhooks;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,8 +27,9 @@ pub use self::{
     postgres::{Link, LoggedIn, OldTransaction, PostgresAnswers, PostgresSide, Provider},
     settings::{Setting, Settings},
     slots::SlotSeen,
+    webhooks::WebhooksSide,
 };
-use crate::{admin, plan::Plan};
+use crate::{admin, config::Config, plan::Plan};
 
 /// How much to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +69,8 @@ pub struct Survey {
     pub postgres: PostgresSide,
     /// Of NATS.
     pub nats: NatsSide,
+    /// Of webhooks; none if there are to be none.
+    pub webhooks: Option<WebhooksSide>,
     /// Of the walpost that runs here; none if none does.
     pub service: Answer<Option<Value>>,
     /// Where that was looked for.
@@ -75,12 +79,14 @@ pub struct Survey {
 
 impl Survey {
     /// Asks everybody.
-    pub async fn of(plan: &Plan, admin: SocketAddr, scope: Scope, patience: Patience) -> Self {
-        let (postgres, nats, service) = join!(
+    pub async fn of(plan: &Plan, config: &Config, scope: Scope, patience: Patience) -> Self {
+        let admin = config.admin.listen;
+        let (postgres, nats, webhooks, service) = join!(
             Box::pin(PostgresSide::ask(plan, scope, patience)),
             Box::pin(NatsSide::ask(plan, scope, patience)),
+            Box::pin(WebhooksSide::ask(plan, &config.webhooks, patience)),
             answer::within(patience.answer, admin::ask_status(admin)),
         );
-        Self { postgres, nats, service, admin }
+        Self { postgres, nats, webhooks, service, admin }
     }
 }

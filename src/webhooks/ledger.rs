@@ -14,7 +14,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// Whether events wait for each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ordering {
     /// No: each goes when there is room.
     #[default]

@@ -27,6 +27,7 @@ mod reader;
 mod retry;
 mod service;
 mod signature;
+mod standing;
 mod stats;
 mod store;
 mod target;
@@ -47,10 +48,11 @@ pub use self::{
     retry::{Schedule, ScheduleError, retry_after},
     service::{Roster, Served, Service},
     signature::{SecretError, SigningSecret, signature_header},
+    standing::{Condition, RefusedStanding, Standing, moment},
     stats::{EndpointSeen, EndpointStats},
     store::{
-        DeadLetter, Disabled, DisabledBy, LetterSeen, LoggedAttempt, OutboxSeen, Record, SaveError, SetupError, Store,
-        StoreError, Wish, Written,
+        DeadLetter, Disabled, DisabledBy, EndpointLook, LetterSeen, LoggedAttempt, Look, OutboxSeen, Record, SaveError,
+        SetupError, Store, StoreError, Stored, Wish, Written,
     },
     target::{Target, TargetError},
     verdict::{Outcome, OutcomeClass, Verdict, judge},

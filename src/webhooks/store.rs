@@ -5,6 +5,7 @@
 
 mod letters;
 mod log;
+mod look;
 mod record;
 mod setup;
 
@@ -16,7 +17,7 @@ use async_nats::{
     header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
     jetstream::{
         self, Context,
-        stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream},
+        stream::{RawMessageError, RawMessageErrorKind, Stream},
     },
 };
 use bytes::Bytes;
@@ -26,6 +27,7 @@ use serde_json::json;
 pub use self::{
     letters::{DeadLetter, LetterSeen},
     log::LoggedAttempt,
+    look::{EndpointLook, Look, Stored},
     record::{Disabled, DisabledBy, Record, Wish},
     setup::SetupError,
 };
@@ -122,10 +124,15 @@ impl Store {
         format!("{}_WEBHOOK_LOG", self.outbox)
     }
 
-    fn subject(&self, kind: &str, endpoint: &EndpointName) -> String {
+    /// What subjects of one kind begin with.
+    fn state_prefix(&self, kind: &str) -> String {
         let mut subject = format!("{STATE_PREFIX}.");
         escape_token(&self.outbox, &mut subject);
-        format!("{subject}.{kind}.{endpoint}")
+        format!("{subject}.{kind}")
+    }
+
+    fn subject(&self, kind: &str, endpoint: &EndpointName) -> String {
+        format!("{}.{endpoint}", self.state_prefix(kind))
     }
 
     fn log_subject(&self, kind: &str, endpoint: &EndpointName) -> String {
@@ -136,6 +143,11 @@ impl Store {
 
     /// The record of an endpoint, if there is one.
     pub async fn record(&self, endpoint: &EndpointName) -> Result<Option<Written<Record>>, StoreError> {
+        Ok(self.record_at(endpoint).await?.map(|(record, _)| record))
+    }
+
+    /// The record of an endpoint, and when it was written, in milliseconds since 1970.
+    async fn record_at(&self, endpoint: &EndpointName) -> Result<Option<(Written<Record>, u64)>, StoreError> {
         self.last(&self.subject("state", endpoint)).await
     }
 
@@ -160,7 +172,7 @@ impl Store {
 
     /// What people wish for an endpoint, if they do.
     pub async fn wish(&self, endpoint: &EndpointName) -> Result<Option<Written<Wish>>, StoreError> {
-        self.last(&self.subject("wish", endpoint)).await
+        Ok(self.last(&self.subject("wish", endpoint)).await?.map(|(wish, _)| wish))
     }
 
     /// Wishes something for an endpoint, besides what was wished and is not granted yet.
@@ -187,11 +199,8 @@ impl Store {
         let stream = self.stream(&self.outbox, "read an event").await?;
         match stream.get_raw_message(sequence).await {
             Ok(message) => Ok(Some(Event::read(sequence, &message.subject, Some(&message.headers), message.payload))),
-            Err(error) => match error.kind() {
-                RawMessageErrorKind::NoMessageFound => Ok(None),
-                RawMessageErrorKind::JetStream(error) if error.error_code().0 == NO_MESSAGE => Ok(None),
-                _ => Err(StoreError::new("read an event", error)),
-            },
+            Err(error) if is_absence(&error) => Ok(None),
+            Err(error) => Err(StoreError::new("read an event", error)),
         }
     }
 
@@ -199,8 +208,8 @@ impl Store {
     pub async fn stored_at_ms(&self, sequence: u64) -> Result<Option<u64>, StoreError> {
         let stream = self.stream(&self.outbox, "read an event").await?;
         match stream.get_raw_message(sequence).await {
-            Ok(message) => Ok(u64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).ok()),
-            Err(error) if matches!(error.kind(), RawMessageErrorKind::NoMessageFound) => Ok(None),
+            Ok(message) => Ok(Some(millis(message.time.unix_timestamp_nanos()))),
+            Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(StoreError::new("read an event", error)),
         }
     }
@@ -254,20 +263,18 @@ impl Store {
         self.jetstream.get_stream_no_info(name).await.map_err(|error| StoreError::new(what, error))
     }
 
-    /// The last message on a subject of the state stream.
-    async fn last<T: DeserializeOwned>(&self, subject: &str) -> Result<Option<Written<T>>, StoreError> {
+    /// The last message on a subject of the state stream, and when it was stored, in milliseconds since 1970.
+    async fn last<T: DeserializeOwned>(&self, subject: &str) -> Result<Option<(Written<T>, u64)>, StoreError> {
         const WHAT: &str = "read what is kept of an endpoint";
         let stream = self.stream(&self.state_stream(), WHAT).await?;
         let message = match stream.get_last_raw_message_by_subject(subject).await {
             Ok(message) => message,
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-                LastRawMessageErrorKind::JetStream(error) if error.error_code().0 == NO_MESSAGE => return Ok(None),
-                _ => return Err(StoreError::new(WHAT, error)),
-            },
+            Err(error) if is_absence(&error) => return Ok(None),
+            Err(error) => return Err(StoreError::new(WHAT, error)),
         };
         let value = serde_json::from_slice(&message.payload).map_err(|error| StoreError::new(WHAT, error))?;
-        Ok(Some(Written { revision: message.sequence, value }))
+        let written = Written { revision: message.sequence, value };
+        Ok(Some((written, millis(message.time.unix_timestamp_nanos()))))
     }
 
     /// Writes a message, behind the one that `revision` names if that is given.
@@ -292,4 +299,18 @@ impl Store {
         let answer = sent.map_err(|error| StoreError::new(what, error))?.await;
         Ok(answer.map_err(|error| StoreError::new(what, error))?.sequence)
     }
+}
+
+/// Whether there is no such message.
+fn is_absence(error: &RawMessageError) -> bool {
+    match error.kind() {
+        RawMessageErrorKind::NoMessageFound => true,
+        RawMessageErrorKind::JetStream(error) => error.error_code().0 == NO_MESSAGE,
+        _ => false,
+    }
+}
+
+/// A moment, in milliseconds since 1970.
+fn millis(nanos: i128) -> u64 {
+    u64::try_from(nanos / 1_000_000).unwrap_or(0)
 }

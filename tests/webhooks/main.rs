@@ -14,6 +14,7 @@ mod oracle;
 mod place;
 mod receiver;
 mod renewed;
+mod seen;
 mod table;
 
 use support::{certificates, wait};

@@ -162,6 +162,29 @@ impl Place {
         subjects.count().await as u64
     }
 
+    /// What `walpost status` tells people, while events are delivered.
+    pub(crate) async fn status_text(&self) -> String {
+        self.ask_for_status(&["status"]).await
+    }
+
+    /// What it tells programs.
+    pub(crate) async fn status(&self) -> Value {
+        serde_json::from_str(&self.ask_for_status(&["status", "--format", "json"]).await).unwrap()
+    }
+
+    async fn ask_for_status(&self, arguments: &[&str]) -> String {
+        let settings = self.settings().with("POSTGRES_URL", &self.stage.postgres.url());
+        let answer = settings.run(arguments).await;
+        assert_eq!((answer.code, answer.stderr.as_str()), (Some(0), ""), "{}", answer.stdout);
+        answer.stdout
+    }
+
+    /// Removes what webhooks are kept in.
+    pub(crate) async fn forget_state(&self) {
+        let client = async_nats::connect(self.stage.broker.url()).await.unwrap();
+        jetstream::new(client).delete_stream("OUTBOX_WEBHOOKS").await.unwrap();
+    }
+
     /// How an endpoint stands.
     pub(crate) async fn state(&self, endpoint: &str) -> Value {
         serde_json::from_str(&self.run(&["webhooks", "show", endpoint, "--format", "json"]).await).unwrap()

@@ -151,6 +151,10 @@ async fn a_row_that_is_wrong_is_told_with_all_that_is_and_stops_nobody_else() {
     let listed = place.run(&["webhooks", "list", "--format", "json"]).await;
     let rows: serde_json::Value = serde_json::from_str(&listed).unwrap();
     assert_eq!(rows[1]["problems"].as_array().unwrap().len(), 4, "{listed}");
+    let status = place.status().await;
+    assert_eq!(status["webhooks"]["endpoints"].as_array().unwrap().len(), 1, "{status:#}");
+    assert_eq!(status["webhooks"]["refused"][0]["problems"], rows[1]["problems"], "{status:#}");
+    assert!(place.status_text().await.contains("\nwebhooks    broken: wrong, not served, secrets: a signing secret"));
     let refused = place.settings().run(&["webhooks", "test", "broken"]).await;
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("the row of that name is no endpoint: secrets: "), "{}", refused.stderr);

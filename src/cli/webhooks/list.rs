@@ -3,14 +3,15 @@
 use std::io::Write;
 
 use comfy_table::Table;
-use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{AttemptsArgs, WebhooksListArgs, WebhooksShowArgs, endpoints, find, refused, store};
+use super::{AttemptsArgs, WebhooksListArgs, WebhooksShowArgs, endpoints, find, look, refused, store};
 use crate::{
     cli::{Exit, Failure, OutputFormat, console::Console, runtime},
-    config::{Problem, RefusedRow, WorkerConfig, visible::visible},
-    webhooks::{Endpoint, LoggedAttempt, Record, Store},
+    config::{RefusedRow, WorkerConfig, visible::visible},
+    endpoint_table::Listing,
+    webhooks::{Endpoint, LoggedAttempt, RefusedStanding, SavedEvent, Standing, moment},
 };
 
 /// How many open events are shown to people.
@@ -18,75 +19,76 @@ const MOST_SHOWN: usize = 20;
 
 /// Lists the endpoints.
 pub(super) fn list(args: &WebhooksListArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
-    let (listing, last, records) = runtime::block_on(async {
-        let listing = endpoints(config).await?;
-        let store = store(config).await?;
-        let mut records = Vec::new();
-        for endpoint in &listing.endpoints {
-            records.push(record_of(&store, endpoint).await?);
-        }
-        Ok((listing, store.outbox().await.map_err(refused)?.last_sequence, records))
+    let (refused, standings) = runtime::block_on(async {
+        let Listing { endpoints, refused } = endpoints(config).await?;
+        Ok((refused, look(config, &endpoints).await?.1))
     })?;
-    let all = listing.endpoints.iter().zip(&records);
     let text = match args.format {
         OutputFormat::Json => {
-            let all = all.map(|(endpoint, record)| summary(endpoint, record.as_ref(), last));
-            let all: Vec<_> = all.chain(listing.refused.iter().map(refusal)).collect();
+            let all = standings.iter().map(serde_json::to_value);
+            let all = all.chain(refused.iter().map(|row| serde_json::to_value(RefusedStanding::from(row))));
+            let all = all.collect::<Result<Vec<_>, _>>().map_err(Failure::new)?;
             serde_json::to_string_pretty(&all).map_err(Failure::new)?
         }
-        OutputFormat::Human => {
-            let mut table = plain_table(&["endpoint", "url", "state", "behind", "open"]);
-            for (endpoint, record) in all {
-                let read = record.as_ref().map(|record| record.ledger.read);
-                let behind = read.map_or("-".to_owned(), |read| last.saturating_sub(read).to_string());
-                let open = record.as_ref().map_or("-".to_owned(), |record| record.ledger.open.len().to_string());
-                let state = state(endpoint, record.as_ref());
-                table.add_row([endpoint.name.to_string(), endpoint.target.to_string(), state, behind, open]);
-            }
-            for refused in &listing.refused {
-                table.add_row([refused.name.as_str(), "-", "wrong, not served", "-", "-"]);
-            }
-            let mut text = trimmed(table);
-            for refused in &listing.refused {
-                text.push_str(&format!("\n\nThe row {} of the table is no endpoint:", refused.name));
-                for problem in &refused.problems {
-                    let hint = problem.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-                    text.push_str(&format!("\n  {}{hint}", problem.text()));
-                }
-            }
-            text
-        }
+        OutputFormat::Human => listed(&standings, &refused),
     };
     writeln!(console.out(), "{text}")?;
     Ok(Exit::Done)
 }
 
+fn listed(standings: &[Standing], refused: &[RefusedRow]) -> String {
+    let mut table = plain_table(&["endpoint", "url", "state", "behind", "open"]);
+    for standing in standings {
+        let Standing { endpoint, url, state, .. } = standing;
+        let behind = standing.behind.map_or("-".to_owned(), |behind| behind.to_string());
+        let open = standing.open.map_or("-".to_owned(), |open| open.to_string());
+        table.add_row([endpoint, url, state, &behind, &open]);
+    }
+    for row in refused {
+        table.add_row([row.name.as_str(), "-", "wrong, not served", "-", "-"]);
+    }
+    let mut text = trimmed(table);
+    for row in refused {
+        text.push_str(&format!("\n\nThe row {} of the table is no endpoint:", row.name));
+        for problem in &row.problems {
+            let hint = problem.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            text.push_str(&format!("\n  {}{hint}", problem.text()));
+        }
+    }
+    text
+}
+
 /// Shows one endpoint.
 pub(super) fn show(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
-    let (endpoint, last, record) = runtime::block_on(async {
+    let (endpoint, (look, standings)) = runtime::block_on(async {
         let endpoint = find(config, &args.endpoint).await?;
-        let store = store(config).await?;
-        let record = record_of(&store, &endpoint).await?;
-        Ok((endpoint, store.outbox().await.map_err(refused)?.last_sequence, record))
+        let looked = look(config, std::slice::from_ref(&endpoint)).await?;
+        Ok((endpoint, looked))
     })?;
-    let (endpoint, record) = (&*endpoint, record.as_ref());
-    let text = match args.format {
-        OutputFormat::Json => {
-            let open = record.map_or(&[][..], |record| &record.ledger.open[..]);
-            let open: Vec<_> = open
-                .iter()
-                .map(|open| json!({ "sequence": open.0, "failed_attempts": open.1, "due": time(open.2) }))
-                .collect();
-            let mut all = summary(endpoint, record, last);
-            if let Value::Object(all) = &mut all {
-                all.insert("events".to_owned(), open.into());
+    for (seen, standing) in look.endpoints.iter().zip(&standings) {
+        let open = seen.record.as_ref().map_or(&[][..], |record| &record.ledger.open[..]);
+        let text = match args.format {
+            OutputFormat::Json => {
+                let events = open.iter().map(event).collect();
+                serde_json::to_string_pretty(&Shown { standing, events }).map_err(Failure::new)?
             }
-            serde_json::to_string_pretty(&all).map_err(Failure::new)?
-        }
-        OutputFormat::Human => page(endpoint, record, last),
-    };
-    writeln!(console.out(), "{text}")?;
+            OutputFormat::Human => page(&endpoint, standing, open),
+        };
+        writeln!(console.out(), "{text}")?;
+    }
     Ok(Exit::Done)
+}
+
+/// An endpoint with the events that wait for it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    standing: &'a Standing,
+    events: Vec<Value>,
+}
+
+fn event(open: &SavedEvent) -> Value {
+    json!({ "sequence": open.0, "failed_attempts": open.1, "due": moment(open.2) })
 }
 
 /// Lists the dead letters of an endpoint.
@@ -101,7 +103,7 @@ pub(super) fn dead(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut
             let mut table = plain_table(&["event", "type", "aggregate", "reason", "attempts", "dead at"]);
             for letter in letters {
                 let or_nothing = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-                let (attempts, at) = (letter.attempts.to_string(), time(letter.at_ms).unwrap_or_default());
+                let (attempts, at) = (letter.attempts.to_string(), moment(letter.at_ms).unwrap_or_default());
                 let (event, kind) = (or_nothing(letter.event), or_nothing(letter.event_type));
                 let texts = [event, kind, or_nothing(letter.aggregate), letter.reason, attempts, at];
                 table.add_row(texts.map(|text| text.chars().flat_map(visible).collect::<String>()));
@@ -128,15 +130,11 @@ pub(super) fn attempts(args: &AttemptsArgs, config: &WorkerConfig, console: &mut
     Ok(Exit::Done)
 }
 
-async fn record_of(store: &Store, endpoint: &Endpoint) -> Result<Option<Record>, Failure> {
-    Ok(store.record(&endpoint.name).await.map_err(refused)?.map(|written| written.value))
-}
-
 fn attempts_table(found: &[LoggedAttempt]) -> String {
     let mut table = plain_table(&["endpoint", "at", "attempt", "outcome", "status", "ms", "next"]);
     for attempt in found {
         let next = match (attempt.next_ms, attempt.dead) {
-            (Some(next), _) => time(next).unwrap_or_default(),
+            (Some(next), _) => moment(next).unwrap_or_default(),
             (None, true) => "dead letter".to_owned(),
             (None, false) => "-".to_owned(),
         };
@@ -148,61 +146,25 @@ fn attempts_table(found: &[LoggedAttempt]) -> String {
     trimmed(table)
 }
 
-/// How an endpoint stands, in a few words.
-fn state(endpoint: &Endpoint, record: Option<&Record>) -> String {
-    match record {
-        _ if !endpoint.is_enabled => "not served (enabled = false)".to_owned(),
-        None => "not begun".to_owned(),
-        Some(Record { disabled: Some(disabled), .. }) => format!("disabled: {}", disabled.by.words()),
-        Some(Record { owner: None, .. }) => "nobody delivers".to_owned(),
-        Some(Record { failing_since_ms: Some(since), .. }) => {
-            format!("failing since {}", time(*since).unwrap_or_default())
-        }
-        Some(_) => "delivering".to_owned(),
-    }
-}
-
-fn summary(endpoint: &Endpoint, record: Option<&Record>, last: u64) -> Value {
-    json!({
-        "endpoint": endpoint.name.as_str(),
-        "url": endpoint.target.to_string(),
-        "enabled": endpoint.is_enabled,
-        "state": state(endpoint, record),
-        "disabled": record.and_then(|record| record.disabled.as_ref()),
-        "owner": record.and_then(|record| record.owner.as_deref()),
-        "failing_since": record.and_then(|record| record.failing_since_ms).and_then(time),
-        "read": record.map(|record| record.ledger.read),
-        "last_sequence": last,
-        "open": record.map(|record| record.ledger.open.len()),
-    })
-}
-
-/// A row that is no endpoint.
-fn refusal(refused: &RefusedRow) -> Value {
-    json!({
-        "endpoint": refused.name,
-        "state": "wrong, not served",
-        "problems": refused.problems.iter().map(Problem::text).collect::<Vec<_>>(),
-    })
-}
-
-fn page(endpoint: &Endpoint, record: Option<&Record>, last: u64) -> String {
-    let mut text =
-        format!("endpoint  {}\nurl       {}\nstate     {}\n", endpoint.name, endpoint.target, state(endpoint, record));
+fn page(endpoint: &Endpoint, standing: &Standing, open: &[SavedEvent]) -> String {
+    let Standing { endpoint: name, url, state, .. } = standing;
+    let mut text = format!("endpoint  {name}\nurl       {url}\nstate     {state}\n");
     text.push_str(&format!("subjects  {}\n", endpoint.subjects.join(", ")));
-    let Some(record) = record else { return text.trim_end().to_owned() };
-    let read = record.ledger.read;
-    text.push_str(&format!("read      {read} of {last}\nopen      {}\n", record.ledger.open.len()));
-    if record.ledger.open.is_empty() {
+    let Some(read) = standing.read else { return text.trim_end().to_owned() };
+    text.push_str(&format!("read      {read} of {}\nopen      {}\n", standing.last_sequence, open.len()));
+    if standing.dead_letters > 0 {
+        text.push_str(&format!("dead      {}\n", standing.dead_letters));
+    }
+    if open.is_empty() {
         return text.trim_end().to_owned();
     }
     let mut table = plain_table(&["sequence", "failed", "due"]);
-    for open in record.ledger.open.iter().take(MOST_SHOWN) {
-        let due = if open.2 == 0 { "on its way".to_owned() } else { time(open.2).unwrap_or_default() };
+    for open in open.iter().take(MOST_SHOWN) {
+        let due = if open.2 == 0 { "on its way".to_owned() } else { moment(open.2).unwrap_or_default() };
         table.add_row([open.0.to_string(), open.1.to_string(), due]);
     }
     text.push_str(&format!("\n{}", trimmed(table)));
-    if let Some(more) = record.ledger.open.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+    if let Some(more) = open.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
         text.push_str(&format!("\nand {more} more"));
     }
     text
@@ -220,10 +182,4 @@ fn trimmed(mut table: Table) -> String {
         column.set_padding((0, 2));
     }
     table.trim_fmt()
-}
-
-/// A moment in RFC 3339.
-fn time(ms: u64) -> Option<String> {
-    let seconds = Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
-    Some(seconds.to_string())
 }

@@ -5,14 +5,13 @@ use async_nats::{
     jetstream::{
         Message,
         consumer::{AckPolicy, DeliverPolicy, pull},
-        stream::LastRawMessageErrorKind,
     },
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Serialize;
 
-use super::{NO_MESSAGE, Store, StoreError};
+use super::{Store, StoreError, is_absence};
 use crate::webhooks::{endpoint::EndpointName, event::Event};
 
 /// How many are read at once.
@@ -113,11 +112,8 @@ impl Store {
         let stream = self.stream(&self.state_stream(), WHAT).await?;
         let message = match stream.get_last_raw_message_by_subject(&self.letter_subject(endpoint, sequence)).await {
             Ok(message) => message,
-            Err(error) => match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-                LastRawMessageErrorKind::JetStream(error) if error.error_code().0 == NO_MESSAGE => return Ok(None),
-                _ => return Err(StoreError::new(WHAT, error)),
-            },
+            Err(error) if is_absence(&error) => return Ok(None),
+            Err(error) => return Err(StoreError::new(WHAT, error)),
         };
         let one = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
         let (Some(id), Some(subject), None) = (one(EVENT_ID), one(SUBJECT), one(NO_BODY)) else { return Ok(None) };

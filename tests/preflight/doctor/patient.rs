@@ -111,12 +111,17 @@ impl Patient {
         format!("{watermark}; {dead_letters}; GRANT SELECT ON walpost_lag TO {}", self.name)
     }
 
-    /// The plan that the settings describe.
-    pub(crate) fn plan(&self) -> Plan {
+    /// The configuration that the settings describe.
+    pub(crate) fn config(&self) -> Config {
         let variable = |(name, value): (&String, &String)| (format!("WALPOST_{name}").into(), value.into());
         let environment = self.settings.iter().map(variable).collect();
         let loaded = Config::load(&Sources { environment, ..Sources::default() });
-        Plan::new(&loaded.unwrap_or_else(|problems| panic!("{problems}: {:?}", self.settings)).config)
+        loaded.unwrap_or_else(|problems| panic!("{problems}: {:?}", self.settings)).config
+    }
+
+    /// The plan that it describes.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan::new(&self.config())
     }
 
     /// What `walpost setup` does, as the owner of the database.
@@ -140,8 +145,10 @@ impl Patient {
             answer: Duration::from_secs(20),
             sample: Duration::from_millis(1),
         };
-        let plan = self.plan();
-        let mut survey = Survey::of(&plan, "127.0.0.1:1".parse().unwrap(), Scope::Whole, patience).await;
+        let (plan, mut config) = (self.plan(), self.config());
+        // Nobody answers there.
+        config.admin.listen = "127.0.0.1:1".parse().unwrap();
+        let mut survey = Survey::of(&plan, &config, Scope::Whole, patience).await;
         (self.ages)(&mut survey);
         diagnose(&plan, &survey)
     }
