@@ -62,6 +62,15 @@ pub struct Listing {
     pub refused: Vec<RefusedRow>,
 }
 
+/// What matters of the table besides its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The names of its columns.
+    pub columns: Vec<String>,
+    /// Whether everybody may read some of them.
+    pub is_public: bool,
+}
+
 impl Listing {
     /// Who there is now: in the file, or in the table of this database.
     pub async fn now(webhooks: &Webhooks, database: Option<&Database>) -> Result<Self, TableError> {
@@ -107,7 +116,7 @@ impl TableError {
         };
         match (source.sqlstate(), self) {
             (Some(code), Self::Read { .. }) if ABSENT.contains(&code) => {
-                "`walpost webhooks setup`, with the login of whoever may create tables, makes the table"
+                "run `walpost webhooks setup`, with the login of whoever may create tables"
             }
             (Some(FORBIDDEN), Self::Read { .. }) => {
                 "grant this role SELECT on the table, and USAGE on its schema (sql/roles.sql)"
@@ -117,6 +126,11 @@ impl TableError {
             }
             _ => "check [postgres] of the configuration, and that Postgres runs and lets this role in",
         }
+    }
+
+    /// Whether a right is missing.
+    pub fn is_about_rights(&self) -> bool {
+        self.cause().and_then(SqlError::sqlstate) == Some(FORBIDDEN)
     }
 
     /// What Postgres said, if it said anything.
@@ -164,6 +178,16 @@ impl TableReader {
             self.session = None;
         }
         Ok(rows?.map(|rows| self.listing(rows)))
+    }
+
+    /// What its columns are, and who may read them; none if there is no such table.
+    pub async fn shape(&mut self) -> Result<Option<Shape>, TableError> {
+        let table = self.table.name.to_string();
+        let failed = |source: SqlError| TableError::Read { table: table.clone(), source };
+        let client = Self::session(&mut self.session, &self.database).await.map_err(failed)?.client();
+        let asked = client.query_typed(include_str!("../sql/webhooks/table.sql"), &[(&table, Type::TEXT)]).await;
+        let rows = asked.map_err(|error| failed(error.into()))?;
+        Ok(rows.first().map(|row| Shape { columns: row.get(0), is_public: row.get(1) }))
     }
 
     /// Looks again and again, and tells of what changed.

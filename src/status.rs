@@ -250,7 +250,7 @@ impl Status {
         let Some(side) = &survey.webhooks else { return };
         let refused = side.listing.iter().flat_map(|listing| &listing.refused).map(RefusedStanding::from).collect();
         self.webhooks = Some(Webhooks { endpoints: side.standings(), refused });
-        match (&side.listing, &side.look) {
+        match (&side.listing, &side.kept.look) {
             // A server that lets nobody in is told once.
             (Err(silence), _) if survey.postgres.answers.is_ok() => self.unanswered("postgres", silence),
             (Ok(_), Err(silence)) if survey.nats.answers.is_ok() => self.unanswered("nats", silence),

@@ -201,7 +201,9 @@ fn the_page_of_the_command_line_is_that_of_the_help() {
 #[test]
 fn the_page_of_the_checks_is_that_of_doctor() {
     let mut page = format!("# Checks of walpost doctor\n\n{NOTICE}\n{CHECKS_INTRODUCTION}");
-    for (side, title) in [(Side::Postgres, "Postgres"), (Side::Nats, "NATS"), (Side::Walpost, "walpost")] {
+    let sides =
+        [(Side::Postgres, "Postgres"), (Side::Nats, "NATS"), (Side::Walpost, "walpost"), (Side::Webhooks, "Webhooks")];
+    for (side, title) in sides {
         write!(page, "\n## {title}\n\n| check | what is looked at | why |\n|---|---|---|\n").unwrap();
         for check in Check::ALL.iter().filter(|check| check.side() == side) {
             writeln!(page, "| `{}` | {} | {} |", check.id(), check.looks_at(), check.why()).unwrap();

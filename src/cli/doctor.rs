@@ -45,10 +45,14 @@ pub(super) fn run(args: &DoctorArgs, config: &Config, console: &mut Console) -> 
     Ok(if report.verdict() == Verdict::Critical { Exit::Failed } else { Exit::Done })
 }
 
+/// The sides, as people are told of them.
+const SIDES: [(Side, &str); 4] =
+    [(Side::Postgres, "Postgres"), (Side::Nats, "NATS"), (Side::Walpost, "walpost"), (Side::Webhooks, "Webhooks")];
+
 /// For people: a line for each check, then in full what is wrong, the worst last.
 fn text(report: &Report, out: &Stream) -> String {
     let mut text = String::new();
-    for (side, title) in [(Side::Postgres, "Postgres"), (Side::Nats, "NATS"), (Side::Walpost, "walpost")] {
+    for (side, title) in SIDES {
         let findings: Vec<_> = report.findings().iter().filter(|finding| finding.check.side() == side).collect();
         if !findings.is_empty() {
             text.push_str(&format!("{}\n", out.paint(Ink::Strong, title)));

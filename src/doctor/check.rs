@@ -14,6 +14,8 @@ pub enum Side {
     Nats,
     /// What connects the two: walpost itself.
     Walpost,
+    /// The events' way on to HTTP endpoints, where there are any.
+    Webhooks,
 }
 
 /// Makes the constants and the list of all.
@@ -158,6 +160,26 @@ checks! {
             "Where they do not, events were lost or would be sent twice, and walpost does not start.";
         RUNNING = "walpost.running", "What the walpost on this host says of itself.",
             "It knows best what it waits for.";
+    }
+    Webhooks: {
+        WEBHOOKS_TABLE = "webhooks.table", "Whether the table of endpoints can be read, has their columns, and is not for everybody.",
+            "Whoever is in a table that cannot be read is not served by an instance that starts; whoever can read it can sign.";
+        WEBHOOKS_ROWS = "webhooks.rows", "Whether each row of the table is an endpoint.",
+            "A row that is wrong is not served, and its events wait.";
+        WEBHOOKS_RIGHTS = "webhooks.rights", "Whether the NATS user may do what webhooks do.",
+            "Whoever may not read events and write down how far endpoints are delivers nothing.";
+        WEBHOOKS_STREAMS = "webhooks.streams", "Whether the streams that webhooks are kept in are there, and forget nothing.",
+            "They alone know how far each endpoint is.";
+        WEBHOOKS_ENDPOINTS = "webhooks.endpoints", "Whether each endpoint is served, enabled, and takes its events.",
+            "Events of the others wait.";
+        WEBHOOKS_RETENTION = "webhooks.retention", "Whether the stream keeps events until they are delivered.",
+            "What the stream drops before it is delivered is lost for that endpoint.";
+        WEBHOOKS_SUBJECTS = "webhooks.subjects", "Whether the stream takes what endpoints want.",
+            "An endpoint whose subjects match nothing gets nothing, without an error.";
+        WEBHOOKS_ADDRESSES = "webhooks.addresses", "Whether the names of endpoints lead to addresses that may be connected to.",
+            "What cannot be resolved, or leads into a network that is not public, gets nothing.";
+        WEBHOOKS_DEAD_LETTERS = "webhooks.dead_letters", "Whether there are events that an endpoint did not take.",
+            "Each was tried for the last time.";
     }
 }
 

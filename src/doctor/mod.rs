@@ -8,7 +8,7 @@
 //! What keeps walpost from starting is judged by `preflight` and `publish` alone, and told here in their words; this
 //! module adds what lets it start and hurts later, and what only shows while it runs.
 //!
-//! Invariant: every check has at least one finding, whatever could not be asked.
+//! Invariant: every check has at least one finding, whatever could not be asked; those of webhooks only where there are any.
 
 mod check;
 mod finding;
@@ -16,6 +16,7 @@ mod nats;
 mod postgres;
 mod report;
 mod together;
+mod webhooks;
 
 pub use self::{
     check::{Check, Side},
@@ -31,7 +32,9 @@ pub fn diagnose(plan: &Plan, survey: &Survey) -> Report {
     let lag = survey.postgres.answers.as_ref().ok().and_then(|answers| answers.outbox_lag.as_ref().ok()?.as_ref());
     nats::judge(plan, &survey.nats, lag, &mut findings);
     together::judge(plan, survey, &mut findings);
-    for check in Check::ALL {
+    webhooks::judge(plan, survey, &mut findings);
+    let is_asked = |check: &&Check| check.side() != Side::Webhooks || survey.webhooks.is_some();
+    for check in Check::ALL.iter().filter(is_asked) {
         // Whatever could not be looked at because of something that is told.
         if !findings.iter().any(|finding| finding.check == *check) {
             findings.push(Finding::unknown(*check, "it depends on something that is missing or was not answered"));

@@ -7,13 +7,12 @@ use tokio::time::timeout;
 use crate::{
     admin::AskError,
     code::Code,
-    endpoint_table::TableError,
     postgres::sql::SqlError,
     preflight::{Problem, explain},
     publish::{BrokerError, StreamError},
     replication::ReplicationError,
     supervisor,
-    webhooks::SetupError,
+    webhooks::{SetupError, StoreError},
 };
 
 /// An answer, or why there is none.
@@ -80,10 +79,9 @@ impl From<SetupError> for Silence {
     }
 }
 
-impl From<TableError> for Silence {
-    fn from(error: TableError) -> Self {
-        let code = error.cause().map(|cause| supervisor::of_sql(cause).0);
-        Self { code, why: error.why(), remedy: Some(error.hint().to_owned()) }
+impl From<StoreError> for Silence {
+    fn from(error: StoreError) -> Self {
+        SetupError::from(error).into()
     }
 }
 

@@ -27,7 +27,7 @@ pub use self::{
     postgres::{Link, LoggedIn, OldTransaction, PostgresAnswers, PostgresSide, Provider},
     settings::{Setting, Settings},
     slots::SlotSeen,
-    webhooks::WebhooksSide,
+    webhooks::{Kept, TableSide, Way, WebhooksSide},
 };
 use crate::{admin, config::Config, plan::Plan};
 
@@ -84,7 +84,7 @@ impl Survey {
         let (postgres, nats, webhooks, service) = join!(
             Box::pin(PostgresSide::ask(plan, scope, patience)),
             Box::pin(NatsSide::ask(plan, scope, patience)),
-            Box::pin(WebhooksSide::ask(plan, &config.webhooks, patience)),
+            Box::pin(WebhooksSide::ask(plan, &config.webhooks, scope, patience)),
             answer::within(patience.answer, admin::ask_status(admin)),
         );
         Self { postgres, nats, webhooks, service, admin }

@@ -79,7 +79,7 @@ impl NatsAnswers {
             || server.is_tls_required
             || plan.broker.servers.iter().any(async_nats::ServerAddr::tls_required);
         let rights = match scope {
-            Scope::Whole => missing_rights(plan, patience).await,
+            Scope::Whole => missing(plan, needed(plan), patience).await,
             Scope::Glance => Err(Silence::unasked()),
         };
         let inspector = broker.inspector();
@@ -125,9 +125,8 @@ fn needed(plan: &Plan) -> Vec<Right> {
     events.chain(api).chain([setup, right(ACCOUNT.to_owned())]).collect()
 }
 
-/// What of it is denied.
-async fn missing_rights(plan: &Plan, patience: Patience) -> Answer<Vec<Right>> {
-    let needed = needed(plan);
+/// What of these rights is denied.
+pub(super) async fn missing(plan: &Plan, needed: Vec<Right>, patience: Patience) -> Answer<Vec<Right>> {
     let probes: Vec<String> = needed.iter().map(|right| one_of(&right.subjects)).collect();
     let Denied { publish, inbox } = within(patience.answer, denied(&plan.broker, &probes)).await?;
     let mut missing: Vec<_> =
@@ -146,7 +145,7 @@ fn one_of(pattern: &str) -> String {
 }
 
 /// Why a question need not be asked.
-fn refusal(missing: &[Right], api: &str) -> Option<Silence> {
+pub(super) fn refusal(missing: &[Right], api: &str) -> Option<Silence> {
     let is_missing = missing.iter().any(|right| right.is_to_listen || right.subjects.starts_with(api));
     let why = || format!("the NATS user may not ask ({})", api.trim_end_matches('.'));
     is_missing.then(|| Silence { code: None, why: why(), remedy: None })

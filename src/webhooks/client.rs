@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use self::connect::{Lookup, Resolver, TlsRootsError, tls_config};
+pub use self::connect::{Lookup, Resolver, TlsRootsError, admitted, tls_config};
 use self::{connect::Connector, pool::Pool};
 use super::{address::Guard, retry::retry_after, target::Target, verdict::Outcome};
 

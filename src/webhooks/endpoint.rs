@@ -134,9 +134,33 @@ pub fn is_filter(text: &str) -> bool {
         })
 }
 
+/// Whether there is a subject that fits both filters.
+pub fn filters_overlap(one: &str, other: &str) -> bool {
+    let (mut one, mut other) = (one.split('.'), other.split('.'));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (Some(here), Some(there)) if here == there || here == "*" || there == "*" => {}
+            _ => return false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_overlap_where_a_subject_fits_both() {
+        for (one, other) in
+            [("a.>", "a.b.c"), (">", "a"), ("a.*", "*.b"), ("a.*.>", "a.b.c"), ("a.>", "a.*"), ("a", "a")]
+        {
+            assert!(filters_overlap(one, other) && filters_overlap(other, one), "{one} {other}");
+        }
+        for (one, other) in [("a.>", "a"), ("a.*", "a.b.c"), ("a.b", "a.c"), ("a.>", "b.>"), ("*", "a.b")] {
+            assert!(!filters_overlap(one, other) && !filters_overlap(other, one), "{one} {other}");
+        }
+    }
 
     #[test]
     fn names_filters_and_headers_are_read_or_refused() {

@@ -102,7 +102,9 @@ impl Standing {
         let record = look.record.as_ref();
         let is_silent = since(look.written_ms, now) > lease * SILENT_LEASES;
         let condition = condition(endpoint, record, is_silent);
-        let failed = record.iter().flat_map(|record| &record.ledger.open).filter(|open| open.1 > 0 && open.2 > 0);
+        // Those that failed and are not on their way; nothing is due while it is disabled.
+        let served = record.filter(|record| record.disabled.is_none());
+        let failed = served.iter().flat_map(|record| &record.ledger.open).filter(|open| open.1 > 0 && open.2 > 0);
         Self {
             endpoint: endpoint.name.to_string(),
             url: endpoint.target.to_string(),

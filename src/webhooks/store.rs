@@ -29,7 +29,7 @@ pub use self::{
     log::LoggedAttempt,
     look::{EndpointLook, Look, Stored},
     record::{Disabled, DisabledBy, Record, Wish},
-    setup::SetupError,
+    setup::{OwnStream, SetupError},
 };
 use super::{endpoint::EndpointName, event::Event};
 use crate::outbox::escape_token;

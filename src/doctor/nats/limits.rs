@@ -29,11 +29,12 @@ pub(super) fn judge(plan: &Plan, seen: &StreamSeen, server: &ServerSaid, finding
 }
 
 /// A limit of the stream, which the server writes as -1 or 0 if there is none.
-fn limit(value: i64) -> Option<u64> {
+pub(in crate::doctor) fn limit(value: i64) -> Option<u64> {
     u64::try_from(value).ok().filter(|limit| *limit > 0)
 }
 
-fn edit(config: &Config, change: &str) -> String {
+/// What changes the stream.
+pub(in crate::doctor) fn edit(config: &Config, change: &str) -> String {
     format!("run `nats stream edit {} {change} --force`", config.name)
 }
 

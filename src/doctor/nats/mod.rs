@@ -1,7 +1,7 @@
 //! The side of NATS.
 
-mod limits;
-mod server;
+pub(super) mod limits;
+pub(super) mod server;
 mod stream;
 
 use super::{check::Check, finding::Finding};

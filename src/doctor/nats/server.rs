@@ -36,7 +36,7 @@ pub(super) fn judge(side: &NatsSide, answers: &NatsAnswers, findings: &mut Vec<F
     });
     findings.push(version(server));
     findings.push(match &answers.rights {
-        Ok(missing) => rights(missing),
+        Ok(missing) => rights(Check::NATS_RIGHTS, missing),
         Err(silence) => Finding::silent(Check::NATS_RIGHTS, silence),
     });
     findings.push(max_payload(server.max_payload_bytes as u64));
@@ -55,13 +55,14 @@ fn version(server: &ServerSaid) -> Finding {
     }
 }
 
-fn rights(missing: &[Right]) -> Finding {
+/// What is missing of the rights that one check looks at.
+pub(in crate::doctor) fn rights(check: Check, missing: &[Right]) -> Finding {
     let (setup, run): (Vec<_>, Vec<_>) =
         missing.iter().filter(|right| !right.is_only_to_look()).partition(|right| right.is_for_setup);
     if run.is_empty() {
         let found =
             if setup.is_empty() { "all that run and setup need" } else { "all that run needs, not what setup needs" };
-        return Finding::ok(Check::NATS_RIGHTS, found);
+        return Finding::ok(check, found);
     }
     let list = |listen: bool| {
         let wanted = run.iter().filter(|right| right.is_to_listen == listen);
@@ -76,7 +77,7 @@ fn rights(missing: &[Right]) -> Finding {
     let allow = |what: &str, list: &str| (!list.is_empty()).then(|| format!("`{what}: [{list}]`"));
     let lines: Vec<_> = [allow("publish", &publish), allow("subscribe", &subscribe)].into_iter().flatten().collect();
     Finding::critical(
-        Check::NATS_RIGHTS,
+        check,
         format!("the NATS user {}", found.join(" and ")),
         format!("allow it {} in the `permissions` of the user, and reload the server", lines.join(" and ")),
     )
@@ -115,7 +116,7 @@ fn account(answer: &Answer<AccountUse>) -> Finding {
 
 /// How full something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fill {
+pub(in crate::doctor) enum Fill {
     /// Below four fifths.
     Roomy,
     /// From there on.
@@ -124,7 +125,7 @@ pub(super) enum Fill {
     Full,
 }
 
-pub(super) fn fill(used: u64, max: u64) -> Fill {
+pub(in crate::doctor) fn fill(used: u64, max: u64) -> Fill {
     match used.saturating_mul(100) / max.max(1) {
         95.. => Fill::Full,
         80.. => Fill::Filling,

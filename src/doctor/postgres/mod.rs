@@ -4,7 +4,7 @@ mod connection;
 mod failover;
 mod log;
 mod objects;
-mod provider;
+pub(super) mod provider;
 mod server;
 mod status;
 

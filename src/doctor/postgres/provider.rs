@@ -53,7 +53,7 @@ pub(super) fn remedy(problem: &Problem, provider: Provider) -> String {
 }
 
 /// A role's name as SQL takes it.
-pub(super) fn quoted(name: &str) -> String {
+pub(in crate::doctor) fn quoted(name: &str) -> String {
     crate::outbox::quote_identifier(name).unwrap_or_else(|_| name.to_owned())
 }
 

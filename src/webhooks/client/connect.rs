@@ -50,9 +50,7 @@ impl fmt::Debug for Resolver {
 /// Makes connections to one target.
 #[derive(Debug)]
 pub(super) struct Connector {
-    host: String,
-    port: u16,
-    literal: Option<SocketAddr>,
+    target: Target,
     guard: Guard,
     resolver: Resolver,
     tls: Option<Arc<ClientConfig>>,
@@ -60,19 +58,12 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(target: &Target, guard: Guard, resolver: Resolver, tls: Arc<ClientConfig>) -> Self {
-        Self {
-            host: target.name(),
-            port: target.port(),
-            literal: target.literal().map(|address| SocketAddr::new(address.to_canonical(), target.port())),
-            guard,
-            resolver,
-            tls: target.is_encrypted().then_some(tls),
-        }
+        Self { target: target.clone(), guard, resolver, tls: target.is_encrypted().then_some(tls) }
     }
 
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Connection, Outcome> {
-        let addresses = self.admitted().await?;
+        let addresses = admitted(&self.target, &self.guard, &self.resolver).await?;
         let mut socket = None;
         for address in addresses {
             if let Ok(connected) = TcpStream::connect(address).await {
@@ -86,27 +77,26 @@ impl Connector {
         match &self.tls {
             None => Connection::over(TokioIo::new(socket)).await,
             Some(tls) => {
-                let name = ServerName::try_from(self.host.clone()).map_err(|_| Outcome::TlsFailed)?;
+                let name = ServerName::try_from(self.target.name()).map_err(|_| Outcome::TlsFailed)?;
                 let encrypted = TlsConnector::from(Arc::clone(tls)).connect(name, socket).await;
                 Connection::over(TokioIo::new(encrypted.map_err(|_| Outcome::TlsFailed)?)).await
             }
         }
     }
+}
 
-    /// The addresses that may be connected to.
-    async fn admitted(&self) -> Result<Vec<SocketAddr>, Outcome> {
-        let all = match self.literal {
-            Some(address) => vec![address],
-            None => (self.resolver.0)(self.host.clone(), self.port).await.map_err(|_| Outcome::Unresolved)?,
-        };
-        if all.is_empty() {
-            return Err(Outcome::Unresolved);
-        }
-        let canonical = all.into_iter().map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
-        let admitted: Vec<_> =
-            canonical.filter(|address| self.guard.admits(address.ip())).take(MOST_ADDRESSES).collect();
-        if admitted.is_empty() { Err(Outcome::AddressRefused) } else { Ok(admitted) }
+/// The addresses of a target that may be connected to.
+pub async fn admitted(target: &Target, guard: &Guard, resolver: &Resolver) -> Result<Vec<SocketAddr>, Outcome> {
+    let all = match target.literal() {
+        Some(address) => vec![SocketAddr::new(address, target.port())],
+        None => (resolver.0)(target.name(), target.port()).await.map_err(|_| Outcome::Unresolved)?,
+    };
+    if all.is_empty() {
+        return Err(Outcome::Unresolved);
     }
+    let canonical = all.into_iter().map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
+    let admitted: Vec<_> = canonical.filter(|address| guard.admits(address.ip())).take(MOST_ADDRESSES).collect();
+    if admitted.is_empty() { Err(Outcome::AddressRefused) } else { Ok(admitted) }
 }
 
 /// How connections are encrypted and what certificates are verified against: a PEM file, or the system's authorities. There

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::{
     context::GetStreamErrorKind,
-    stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
+    stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
 
 use super::{LOG_PREFIX, STATE_PREFIX, Store, StoreError};
@@ -14,6 +14,15 @@ use crate::outbox::escape_token;
 const LOG_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How large the log may be.
 const LOG_BYTES: i64 = 1 << 30;
+
+/// A stream of webhooks' own.
+#[derive(Clone, Debug)]
+pub struct OwnStream {
+    /// As it is made.
+    pub plan: Config,
+    /// As it is; none if it is not there.
+    pub there: Option<Info>,
+}
 
 /// The streams are not as they must be.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +60,7 @@ impl Store {
         let mut made = Vec::new();
         for config in self.plans(replicas) {
             let name = config.name.clone();
-            let is_there = self.config(&name).await?.is_some();
+            let is_there = self.info(&name).await?.is_some();
             if !is_there {
                 let created = Box::pin(self.jetstream.create_stream(config)).await;
                 created.map_err(|error| StoreError::new("create a stream", error))?;
@@ -65,22 +74,51 @@ impl Store {
     pub async fn check(&self) -> Result<(), SetupError> {
         self.outbox_config().await?;
         for name in [self.state_stream(), self.log_stream()] {
-            self.config(&name).await?.ok_or(SetupError::Missing(name))?;
+            self.info(&name).await?.ok_or(SetupError::Missing(name))?;
         }
         Ok(())
     }
 
+    /// What there is of its own: the stream of the state, and that of the log.
+    pub async fn own_streams(&self) -> Result<[OwnStream; 2], StoreError> {
+        let [state, log] = self.plans(1);
+        let own = async |plan: Config| Ok(OwnStream { there: self.info(&plan.name).await?, plan });
+        Ok([own(state).await?, own(log).await?])
+    }
+
+    /// What the NATS user must be allowed to publish to: for everything but to make the streams, and for that.
+    pub fn rights(&self) -> [Vec<String>; 2] {
+        let (outbox, state, log) = (&self.outbox, self.state_stream(), self.log_stream());
+        let api = |what: &str| format!("$JS.API.{what}");
+        let own = self.plans(1).into_iter().flat_map(|plan| plan.subjects);
+        let of_outbox = [
+            api(&format!("STREAM.INFO.{outbox}")),
+            api(&format!("STREAM.MSG.GET.{outbox}")),
+            api(&format!("CONSUMER.CREATE.{outbox}")),
+            api(&format!("CONSUMER.INFO.{outbox}.*")),
+            api(&format!("CONSUMER.MSG.NEXT.{outbox}.*")),
+        ];
+        let of_state = ["STREAM.INFO", "STREAM.MSG.GET", "STREAM.PURGE"].map(|what| api(&format!("{what}.{state}")));
+        let of_log = [api(&format!("STREAM.INFO.{log}"))];
+        // For dead letters and attempts.
+        let read = [&state, &log].into_iter().flat_map(|stream| {
+            [api(&format!("CONSUMER.CREATE.{stream}")), api(&format!("CONSUMER.MSG.NEXT.{stream}.*"))]
+        });
+        let all = own.chain(of_outbox).chain(of_state).chain(of_log).chain(read).collect();
+        [all, [&state, &log].map(|stream| api(&format!("STREAM.CREATE.{stream}"))).into()]
+    }
+
     async fn outbox_config(&self) -> Result<Config, SetupError> {
-        let config = self.config(&self.outbox).await?.ok_or_else(|| SetupError::NoOutbox(self.outbox.clone()))?;
-        match config.retention {
-            RetentionPolicy::Limits => Ok(config),
+        let info = self.info(&self.outbox).await?.ok_or_else(|| SetupError::NoOutbox(self.outbox.clone()))?;
+        match info.config.retention {
+            RetentionPolicy::Limits => Ok(info.config),
             _ => Err(SetupError::Retention(self.outbox.clone())),
         }
     }
 
-    async fn config(&self, name: &str) -> Result<Option<Config>, StoreError> {
+    async fn info(&self, name: &str) -> Result<Option<Info>, StoreError> {
         match Box::pin(self.jetstream.get_stream(name)).await {
-            Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
+            Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(cause) if cause.error_code().0 == STREAM_NOT_FOUND => Ok(None),
                 _ => Err(StoreError::new("look at the stream", error)),

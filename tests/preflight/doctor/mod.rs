@@ -9,3 +9,4 @@ mod patient;
 mod servers;
 mod status;
 mod ways_in;
+mod webhooks;

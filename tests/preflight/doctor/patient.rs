@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     panic::AssertUnwindSafe,
     process::Command,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
@@ -13,15 +14,18 @@ use async_nats::{
     jetstream::{self, stream::DiscardPolicy},
 };
 use futures_util::FutureExt;
+use tempfile::TempDir;
 use walpost::{
     config::{Config, Sources},
     doctor::{Finding, Report, Verdict, diagnose},
+    endpoint_table::TableReader,
     plan::Plan,
-    postgres::sql::Session,
+    postgres::{Endpoint, sql::Session},
     publish::Broker,
     sandbox::servers::PrivatePostgres,
     setup::{ExistingRows, Setup, SetupError},
     survey::{Patience, Scope, Survey},
+    webhooks::{EndpointName, Store, Wish},
 };
 
 use crate::world::{connect, matrix};
@@ -57,6 +61,11 @@ pub(crate) struct Patient {
     /// What is laid aside, to have it back.
     aside: BTreeMap<String, Option<String>>,
     pub(crate) jetstream: jetstream::Context,
+    client: async_nats::Client,
+    /// The superuser's way in.
+    admin_url: String,
+    /// Holds the file of the configuration, once there is one.
+    folder: TempDir,
     /// The server's programs and port, for remedies with `psql`.
     programs: std::path::PathBuf,
     port: u16,
@@ -96,7 +105,10 @@ impl Patient {
             admin: connect(&server.url_for("postgres", name)).await,
             settings: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             aside: BTreeMap::new(),
-            jetstream: jetstream::new(client),
+            jetstream: jetstream::new(client.clone()),
+            client,
+            admin_url: server.url_for("postgres", name),
+            folder: tempfile::tempdir().unwrap(),
             programs: matrix().first().unwrap().program("psql"),
             port: server.port(),
             major: server.major(),
@@ -115,7 +127,8 @@ impl Patient {
     pub(crate) fn config(&self) -> Config {
         let variable = |(name, value): (&String, &String)| (format!("WALPOST_{name}").into(), value.into());
         let environment = self.settings.iter().map(variable).collect();
-        let loaded = Config::load(&Sources { environment, ..Sources::default() });
+        let file = self.settings.get("CONFIG").map(Into::into);
+        let loaded = Config::load(&Sources { file, environment, ..Sources::default() });
         loaded.unwrap_or_else(|problems| panic!("{problems}: {:?}", self.settings)).config
     }
 
@@ -199,17 +212,36 @@ impl Patient {
             if wrong.is_empty() {
                 return;
             }
-            for finding in wrong {
-                for command in finding.commands() {
-                    self.run(command).await;
-                }
-            }
+            self.follow(&wrong).await;
         }
         panic!("still wrong on Postgres {}: {:#?}", self.major, self.complaints().await);
     }
 
-    /// One step of a case: `sql …`, `nats …` (see [`Self::nats`]), `publish <subject>`, `set NAME=value`, `unset NAME`
-    /// for the value from before. `{name}` and `{stream}` stand for ours, `{created}` for
+    /// What `walpost webhooks setup` does, as the owner of the database.
+    pub(crate) async fn set_up_webhooks(&self) {
+        self.store().set_up().await.unwrap();
+        if let Some(table) = self.config().webhooks.table {
+            TableReader::new(Endpoint::parse(&self.admin_url).unwrap(), table).create().await.unwrap();
+        }
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.client.clone(), &self.stream)
+    }
+
+    /// Runs what remedies say, once.
+    pub(crate) async fn treat(&self) {
+        self.follow(&wrong(&self.examine().await)).await;
+    }
+
+    async fn follow(&self, findings: &[&Finding]) {
+        for command in findings.iter().flat_map(|finding| finding.commands()) {
+            self.run(command).await;
+        }
+    }
+
+    /// One step of a case: `sql …`, `nats …` (see [`Self::nats`]), `publish <subject> <payload>`, `set NAME=value`,
+    /// `unset NAME` for the value from before, `endpoints <what the file of the configuration has>`. `{name}` and `{stream}` stand for ours, `{created}` for
     /// when the stream was made.
     pub(crate) async fn act(&mut self, step: &str) {
         let mut step = self.named(step);
@@ -222,7 +254,14 @@ impl Patient {
             "sql" => self.sql(rest).await,
             "nats" => self.nats(rest).await,
             "publish" => {
-                self.jetstream.publish(rest.to_owned(), "".into()).await.unwrap().await.unwrap();
+                let (subject, payload) = rest.split_once(' ').unwrap_or((rest, ""));
+                let sent = self.jetstream.publish(subject.to_owned(), payload.to_owned().into()).await;
+                sent.unwrap().await.unwrap_or_else(|error| panic!("{subject}: {error:?}"));
+            }
+            "endpoints" => {
+                let path = self.folder.path().join("walpost.toml");
+                fs::write(&path, rest).unwrap();
+                self.settings.insert("CONFIG".to_owned(), path.to_str().unwrap().to_owned());
             }
             "set" => {
                 let (name, value) = rest.split_once('=').unwrap();
@@ -239,7 +278,12 @@ impl Patient {
 
     /// Runs a command of a remedy.
     async fn run(&self, command: &str) {
+        if let Some(endpoint) = command.strip_prefix("walpost webhooks enable ") {
+            let wish = Wish { enabled: Some(true), again: Vec::new() };
+            return self.store().make_wish(&EndpointName::parse(endpoint).unwrap(), wish).await.unwrap();
+        }
         match command.split(' ').next().unwrap() {
+            "walpost" if command == "walpost webhooks setup" => self.set_up_webhooks().await,
             // It creates what it can: what then stands in its way is found next.
             "walpost" => match self.try_to_set_up(command.ends_with("--existing-rows keep")).await {
                 Ok(()) | Err(SetupError::Refused(_)) => {}
