@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import decimal
 import json
+import pickle
 import uuid
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection, connections, transaction
+from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.utils.dateparse import parse_datetime
 
@@ -312,6 +315,34 @@ def test_an_event_goes_where_its_aggregate_is_written() -> None:
         record_many([Event("E", elsewhere), Event("E", ("a", 1))])
         OutboxEvent.objects.db_manager("other").record("E", aggregate=("a", 1))
     assert OutboxEvent.objects.using("other").count() == 4
+
+
+def test_a_recorded_event_is_an_instance_like_any_other() -> None:
+    with transaction.atomic():
+        event = record("E", aggregate=("a", 1), payload={"n": 1}, headers={"h": "x"})
+        twin = OutboxEvent.objects.get(pk=event.pk)
+    fields = {field.attname for field in OutboxEvent._meta.concrete_fields}
+    assert {name: value for name, value in vars(event).items() if name != "_state"} == {
+        name: getattr(twin, name) for name in fields
+    }
+    assert (event._state.adding, event._state.db, event) == (False, "default", twin)
+    assert pickle.loads(pickle.dumps(event)).headers == copy.copy(event).headers == {"h": "x"}
+    event.refresh_from_db()
+    assert event.payload == {"n": 1}
+
+
+def test_the_constructor_of_a_model_of_ones_own_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def constructor(self: OutboxEvent, *args: Any, **kwargs: Any) -> None:
+        Model.__init__(self, *args, **kwargs)
+        made.append(self.event_type)
+
+    monkeypatch.setattr(OutboxEvent, "__init__", constructor)
+    with transaction.atomic():
+        record("E", aggregate=("a", 1))
+        record_many([Event("F", ("a", 1))])
+    assert made == ["E", "F"]
 
 
 def test_a_recorded_event_cannot_be_changed() -> None:

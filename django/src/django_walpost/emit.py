@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import router, transaction
 
-from django_walpost.events import Event
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from uuid import UUID
@@ -111,8 +109,7 @@ class Emitter:
         """
         from django_walpost.models import OutboxEvent
 
-        event = Event(event_type, aggregate, payload, headers, id)
-        OutboxEvent.objects.alias_for([event], self._alias)
-        row = OutboxEvent.objects.build(event)
+        OutboxEvent.objects.alias_for([aggregate], self._alias)
+        row = OutboxEvent.objects.build(event_type, aggregate, payload, headers, id)
         self.events.append(row)
         return row

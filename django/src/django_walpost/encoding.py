@@ -10,6 +10,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from django_walpost.exceptions import PayloadNotSerializable
 
+_BYTES = (bytes, bytearray, memoryview)
+
 #: The escape of the character that Postgres cannot store, behind an even number of backslashes.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -24,7 +26,7 @@ def json_text(value: Any) -> str:
         PayloadNotSerializable: something in it has no form in JSON, or none in Postgres.
 
     """
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, _BYTES):
         return _json_from_bytes(bytes(value))
     try:
         text = _encoder.encode(value)
@@ -35,7 +37,7 @@ def json_text(value: Any) -> str:
 
 def json_bytes(value: Any) -> bytes:
     """Return a value for a binary column: bytes as they are, anything else as JSON in UTF-8."""
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, _BYTES):
         return bytes(value)
     return json_text(value).encode()
 

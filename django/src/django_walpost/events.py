@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     #: Values are texts, or JSON that becomes text.
     Headers: TypeAlias = Mapping[str, Any]
 
+#: Types of ids that have one obvious form as text.
+_IDS = (str, int, UUID)
+
 #: Each becomes one token of the subject, where a byte can take three; a subject has 1,024.
 _MAX_TYPE_BYTES = 150
 _MAX_ID_BYTES = 1_024
@@ -76,7 +79,7 @@ def names_of(aggregate: Aggregate) -> tuple[str, str]:
             pass
         case _:
             raise InvalidEvent(f"The aggregate is {aggregate!r}. It must be a model instance or a pair (type, id).")
-    if isinstance(key, bool) or not isinstance(key, str | int | UUID):
+    if isinstance(key, bool) or not isinstance(key, _IDS):
         raise InvalidEvent(
             f"The {kind}'s id is {key!r}. Only a text, a number or a UUID has one obvious form; pass (type, id)."
         )

@@ -8,7 +8,7 @@ import time
 from uuid import UUID
 
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
-_RANDOM_BITS = 62
+_VERSION_AND_VARIANT = 7 << 76 | 2 << 62
 
 _lock = threading.Lock()
 _last = 0
@@ -22,12 +22,9 @@ def uuid7() -> UUID:
     of one process sort by id as they were recorded.
     """
     global _last  # noqa: PLW0603 - the one state of the generator, under its lock
-    milliseconds, rest = divmod(time.time_ns(), _NANOSECONDS_PER_MILLISECOND)
-    fraction = (rest << 12) // _NANOSECONDS_PER_MILLISECOND
+    moment = (time.time_ns() << 12) // _NANOSECONDS_PER_MILLISECOND
     random = int.from_bytes(os.urandom(8), "big") >> 2
-    moment = milliseconds << 12 | fraction
     with _lock:
         # Two calls within 244 ns, or a clock that was set back.
         moment = _last = max(moment, _last + 1)
-    milliseconds, fraction = moment >> 12, moment & 0xFFF
-    return UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << _RANDOM_BITS | random)
+    return UUID(int=moment >> 12 << 80 | (moment & 0xFFF) << 64 | _VERSION_AND_VARIANT | random)

@@ -67,8 +67,8 @@ def _statements(table: str) -> tuple[str, str]:
 
 def _values(row: AbstractOutboxEvent) -> list[str | None]:
     """Return a row as texts, which Postgres takes as the types of the columns."""
-    headers = json.dumps(row.headers) if row.headers else "{}"
-    return [str(row.id), row.aggregate_type, row.aggregate_id, row.event_type, row.encoded_payload(), headers]
+    payload, headers = row.encoded_payload(), _headers(row)
+    return [row.id.hex, row.aggregate_type, row.aggregate_id, row.event_type, payload, headers]
 
 
 def _documents(rows: list[_E]) -> Iterator[str]:
@@ -89,7 +89,16 @@ def _object(row: AbstractOutboxEvent) -> str:
     """Return a row as a JSON object."""
     payload = row.encoded_payload()
     return (
-        f'{{"i":"{row.id}","a":{quoted(row.aggregate_type)},"k":{quoted(row.aggregate_id)},'
+        f'{{"i":"{row.id.hex}","a":{quoted(row.aggregate_type)},"k":{quoted(row.aggregate_id)},'
         f'"e":{quoted(row.event_type)},"p":{"null" if payload is None else f"[{payload}]"},'
-        f'"h":{json.dumps(row.headers) if row.headers else "{}"}}}'
+        f'"h":{_headers(row)}}}'
     )
+
+
+def _headers(row: AbstractOutboxEvent) -> str:
+    """Return the headers of a row as JSON. Most are texts, for which the encoder of any value is a long way round."""
+    values = (
+        f"{quoted(name)}:{quoted(value) if isinstance(value, str) else json.dumps(value)}"
+        for name, value in row.headers.items()
+    )
+    return f"{{{','.join(values)}}}"

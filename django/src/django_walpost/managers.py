@@ -9,7 +9,7 @@ from django.db import connections, models, router
 from django.utils.connection import ConnectionDoesNotExist
 
 from django_walpost.context import current_headers
-from django_walpost.events import Event, checked_headers, checked_name, names_of
+from django_walpost.events import checked_headers, checked_name, names_of
 from django_walpost.exceptions import AppendOnly, NotInTransaction, WrongDatabase
 from django_walpost.ids import uuid7
 from django_walpost.insertion import insert
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from django_walpost.events import Aggregate, Headers, Payload
+    from django_walpost.events import Aggregate, Event, Headers, Payload
     from django_walpost.models import AbstractOutboxEvent
 
 _E = TypeVar("_E", bound="AbstractOutboxEvent")
@@ -97,17 +97,19 @@ class OutboxManager(models.Manager[_E]):
         using: str | None = None,
     ) -> _E:
         """Record one event in the transaction that is running; see :func:`django_walpost.record`."""
-        event = Event(event_type, aggregate, payload, headers, id)
-        alias = self.alias_for([event], using)
-        return self.insert([self.build(event)], alias)[0]
+        alias = self.alias_for([aggregate], using)
+        return self.insert([self.build(event_type, aggregate, payload, headers, id)], alias)[0]
 
     def record_many(self, events: Iterable[Event], *, using: str | None = None) -> list[_E]:
         """Record events with one INSERT; see :func:`django_walpost.record_many`."""
         events = list(events)
         if not events:
             return []
-        alias = self.alias_for(events, using)
-        return self.insert([self.build(event) for event in events], alias)
+        alias = self.alias_for([event.aggregate for event in events], using)
+        rows = [
+            self.build(event.event_type, event.aggregate, event.payload, event.headers, event.id) for event in events
+        ]
+        return self.insert(rows, alias)
 
     async def arecord(self, event_type: str, **event: Any) -> _E:
         """Record one event, from a coroutine."""
@@ -117,21 +119,26 @@ class OutboxManager(models.Manager[_E]):
         """Record events with one INSERT, from a coroutine."""
         return await sync_to_async(self.record_many)(events, using=using)
 
-    def build(self, event: Event) -> _E:
+    def build(
+        self,
+        event_type: str,
+        aggregate: Aggregate,
+        payload: Payload,
+        headers: Headers | None,
+        id: UUID | None,  # noqa: A002 - the name of the column
+    ) -> _E:
         """Return an event as a row that is not stored yet, with the headers of the context.
 
         Raises:
             InvalidEvent: no message can carry it.
 
         """
-        kind, key = names_of(event.aggregate)
-        event_type = checked_name("event type", event.event_type)
-        headers = current_headers()
-        if event.headers:
-            headers.update(event.headers)
-        row = self.model.from_values(
-            event.id or uuid7(), kind, key, event_type, event.payload, checked_headers(headers)
-        )
+        kind, key = names_of(aggregate)
+        event_type = checked_name("event type", event_type)
+        all_headers = current_headers()
+        if headers:
+            all_headers.update(headers)
+        row = self.model.from_values(id or uuid7(), kind, key, event_type, payload, checked_headers(all_headers))
         row.encode_payload()
         return row
 
@@ -144,7 +151,7 @@ class OutboxManager(models.Manager[_E]):
             return rows
         return self.get_queryset().using(alias).bulk_create(rows)
 
-    def alias_for(self, events: Iterable[Event], using: str | None) -> str:
+    def alias_for(self, aggregates: Iterable[Aggregate], using: str | None) -> str:
         """Return the database that events go to: the one where their aggregates are written.
 
         Raises:
@@ -153,10 +160,9 @@ class OutboxManager(models.Manager[_E]):
 
         """
         asked = using or self._db
-        homes = {home for event in events if (home := _home_of(event.aggregate)) is not None}
-        if asked is None and not homes:
-            asked = router.db_for_write(self.model)
-        aliases = homes | ({asked} if asked else set())
+        aliases = {home for aggregate in aggregates if (home := _home_of(aggregate)) is not None}
+        if asked or not aliases:
+            aliases.add(asked or router.db_for_write(self.model))
         if len(aliases) > 1:
             raise WrongDatabase(
                 f"The events and their aggregates are in several databases ({', '.join(sorted(aliases))}). One "

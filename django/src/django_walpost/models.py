@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from asgiref.sync import sync_to_async
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models, router
+from django.db.models.base import ModelState
 
 from django_walpost.conf import outbox_table
 from django_walpost.encoding import json_bytes
@@ -83,16 +84,22 @@ class AbstractOutboxEvent(models.Model):
 
     @classmethod
     def from_values(cls, *values: Any) -> Self:
-        """Return a row of the values of :data:`WRITTEN`; by place where that is possible, which is much faster."""
-        if cls.has_plain_columns():
-            return cls(*values, *cls._left_to_the_database())
-        return cls(**dict(zip(WRITTEN, values, strict=True)))
+        """Return a row of the values of :data:`WRITTEN`.
+
+        A plain class is given them as Django gives them to an instance that was pickled. Going through each field, as
+        the constructor does, is a sixth of what recording costs.
+        """
+        if not cls.has_plain_columns() or cls.__init__ is not models.Model.__init__:
+            return cls(**dict(zip(WRITTEN, values, strict=True)))
+        row = cls.__new__(cls)
+        row.__dict__.update(zip(WRITTEN, values, strict=True), _state=ModelState(), **cls._left_to_the_database())
+        return row
 
     @classmethod
     @cache
-    def _left_to_the_database(cls) -> tuple[Any, ...]:
+    def _left_to_the_database(cls) -> dict[str, Any]:
         """Return what stands for the other values until the row is stored; Django would make it anew for each row."""
-        return tuple(field.get_default() for field in cls._meta.concrete_fields[len(WRITTEN) :])
+        return {field.attname: field.get_default() for field in cls._meta.concrete_fields[len(WRITTEN) :]}
 
     def encode_payload(self) -> None:
         """Encode the payload now: later changes of the value are not recorded, and errors come here.
