@@ -32,8 +32,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event in a message of the stream.
-    pub fn read(sequence: u64, subject: &str, headers: Option<&HeaderMap>, payload: Bytes) -> Self {
+    /// The event in a message of the stream. Its payload is a copy: the one of the message is a piece of what was read from the
+    /// socket at once, with the messages beside it, and all that would be kept for as long as this event waits.
+    pub fn read(sequence: u64, subject: &str, headers: Option<&HeaderMap>, payload: &[u8]) -> Self {
         let one = |name: &str| headers.and_then(|all| all.get(name)).map(|value| value.as_str().to_owned());
         let of_application = |name: &str| {
             let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
@@ -55,7 +56,7 @@ impl Event {
             event_type: one("Walpost-Event-Type").unwrap_or_else(|| subject.to_owned()),
             created_at: one("Walpost-Created-At"),
             headers: others,
-            payload,
+            payload: Bytes::copy_from_slice(payload),
         }
     }
 }
@@ -80,7 +81,7 @@ mod tests {
         ] {
             headers.insert(name, value);
         }
-        let event = Event::read(7, "outbox.order.OrderPlaced", Some(&headers), Bytes::from_static(b"{}"));
+        let event = Event::read(7, "outbox.order.OrderPlaced", Some(&headers), b"{}");
         assert_eq!((event.id.as_str(), event.sequence), ("e1", 7));
         assert_eq!((event.aggregate_type.as_str(), event.aggregate_id.as_str()), ("order", "42"));
         assert_eq!(event.created_at.as_deref(), Some("2026-11-24T01:22:46Z"));
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_foreign_message_is_an_event_too() {
-        let event = Event::read(9, "outbox.else", None, Bytes::new());
+        let event = Event::read(9, "outbox.else", None, b"");
         assert_eq!((event.id.as_str(), event.event_type.as_str()), ("9", "outbox.else"));
     }
 }

@@ -98,7 +98,7 @@ impl Reading {
                     return Err("a message is missing".into());
                 }
                 let (subject, headers) = (message.subject.to_string(), message.headers.clone());
-                let event = Event::read(sequence, &subject, headers.as_ref(), message.payload.clone());
+                let event = Event::read(sequence, &subject, headers.as_ref(), &message.payload);
                 (seen, of_batch) = (number, of_batch + 1);
                 if self.events.send(event).await.is_err() {
                     return Ok(());

@@ -198,7 +198,7 @@ impl Store {
     pub async fn event(&self, sequence: u64) -> Result<Option<Event>, StoreError> {
         let stream = self.stream(&self.outbox, "read an event").await?;
         match stream.get_raw_message(sequence).await {
-            Ok(message) => Ok(Some(Event::read(sequence, &message.subject, Some(&message.headers), message.payload))),
+            Ok(message) => Ok(Some(Event::read(sequence, &message.subject, Some(&message.headers), &message.payload))),
             Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(StoreError::new("read an event", error)),
         }

@@ -117,7 +117,7 @@ impl Store {
         };
         let one = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
         let (Some(id), Some(subject), None) = (one(EVENT_ID), one(SUBJECT), one(NO_BODY)) else { return Ok(None) };
-        let mut event = Event::read(sequence, &subject, Some(&message.headers), message.payload);
+        let mut event = Event::read(sequence, &subject, Some(&message.headers), &message.payload);
         event.id = id;
         Ok(Some(event))
     }
