@@ -4,12 +4,16 @@ use std::{
     collections::VecDeque,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join_all};
+use tokio::sync::watch;
 use walpost::webhooks::{
     Delivery, Guard, HttpClient, Outcome, OutcomeClass, Patience, Resolver, Target, TargetError, tls_config,
 };
@@ -197,6 +201,33 @@ async fn the_system_s_names_are_judged_too() {
     assert_eq!(receiver.connections(), 0);
     let literal = Target::parse(&format!("http://127.1:{}/", receiver.port()), true, &Guard::default());
     assert_eq!(literal, Err(TargetError::Address(HERE)));
+}
+
+#[tokio::test]
+async fn while_nobody_tells_the_addresses_of_a_name_it_is_asked_for_once() {
+    let receiver = Receiver::start(Manner::Says(OK)).await;
+    let (asked, (answer, silent)) = (Arc::<AtomicUsize>::default(), watch::channel(true));
+    let counter = Arc::clone(&asked);
+    let resolver = Resolver::by(move |_, port| {
+        counter.fetch_add(1, Relaxed);
+        let mut silent = silent.clone();
+        async move {
+            silent.wait_for(|silent| !silent).await.map_err(std::io::Error::other)?;
+            Ok(vec![SocketAddr::new(HERE, port)])
+        }
+        .boxed()
+    });
+    let (url, guard) = (format!("http://silent.example:{}/", receiver.port()), loopback());
+    let patience = Patience { connect: Duration::from_millis(50), ..PATIENCE };
+    let target = Target::parse(&url, true, &guard).unwrap();
+    let client = HttpClient::new(target, guard, resolver, tls_config(None).unwrap(), patience);
+    for _ in 0..3 {
+        let outcomes = join_all((0..10).map(|_| async { client.post(&delivery("{}")).await })).await;
+        assert_eq!(outcomes, [Outcome::TimedOut; 10]);
+    }
+    assert_eq!(asked.load(Relaxed), 1);
+    answer.send(false).unwrap();
+    wait::until("it is told, and reached", async || client.post(&delivery("{}")).await.status() == Some(200)).await;
 }
 
 #[tokio::test]

@@ -1,15 +1,24 @@
 //! From a name to a connection to an address that the guard admits.
 
-use std::{fmt, io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt, io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_rustls::TlsConnector;
 
 use super::pool::Connection;
@@ -23,7 +32,18 @@ pub type Lookup = dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<Socke
 
 /// Who tells the addresses of names.
 #[derive(Clone)]
-pub struct Resolver(Arc<Lookup>);
+pub struct Resolver {
+    lookup: Arc<Lookup>,
+    asked: Arc<Mutex<HashMap<(String, u16), Question>>>,
+}
+
+/// A question that is under way.
+struct Question {
+    task: AbortHandle,
+    answer: Answer,
+}
+
+type Answer = Shared<BoxFuture<'static, Option<Vec<SocketAddr>>>>;
 
 impl Resolver {
     /// The operating system.
@@ -37,7 +57,21 @@ impl Resolver {
     pub fn by(
         lookup: impl Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(lookup))
+        Self { lookup: Arc::new(lookup), asked: Arc::default() }
+    }
+
+    /// The answer to the question that is under way, or to a new one. A question goes on when nobody waits any more, because
+    /// the operating system cannot be stopped: each takes a thread until it is answered, of a number that all endpoints share.
+    /// So a name is asked for once at a time, or one whose servers are silent would take the threads of all others.
+    fn ask(&self, host: String, port: u16) -> Answer {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|_, question| !question.task.is_finished());
+        let new = |(host, port): &(String, u16)| {
+            let looking = tokio::spawn((self.lookup)(host.clone(), *port));
+            let task = looking.abort_handle();
+            Question { task, answer: async move { looking.await.ok()?.ok() }.boxed().shared() }
+        };
+        asked.entry((host, port)).or_insert_with_key(new).answer.clone()
     }
 }
 
@@ -89,7 +123,7 @@ impl Connector {
 pub async fn admitted(target: &Target, guard: &Guard, resolver: &Resolver) -> Result<Vec<SocketAddr>, Outcome> {
     let all = match target.literal() {
         Some(address) => vec![SocketAddr::new(address, target.port())],
-        None => (resolver.0)(target.name(), target.port()).await.map_err(|_| Outcome::Unresolved)?,
+        None => resolver.ask(target.name(), target.port()).await.ok_or(Outcome::Unresolved)?,
     };
     if all.is_empty() {
         return Err(Outcome::Unresolved);
