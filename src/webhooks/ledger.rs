@@ -131,6 +131,12 @@ impl Ledger {
         self.version
     }
 
+    /// Whether an event waits for nothing but the confirmation of a version.
+    pub fn is_waited_for(&self) -> bool {
+        let lane = |sequence| self.open.get(sequence).and_then(|open| self.lanes.get(&open.lane?));
+        self.settling.iter().any(|(_, sequence)| lane(sequence).is_some_and(|lane| lane.len() > 1))
+    }
+
     /// Every event up to this sequence was taken.
     pub fn read(&self) -> u64 {
         self.read

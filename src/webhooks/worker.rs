@@ -6,6 +6,7 @@
 
 mod attempt;
 mod desk;
+mod pace;
 mod wishes;
 
 use std::{sync::Arc, time::Duration};

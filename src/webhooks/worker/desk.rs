@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Worker,
     attempt::{self, Attempted, Follows, now_ms},
+    pace::gap,
     wishes::{Wanted, lanes_of_open, tell_oldest, wanted},
 };
 use crate::webhooks::{
@@ -23,8 +24,6 @@ use crate::webhooks::{
     store::{Disabled, DisabledBy, Record, SaveError, Written},
 };
 
-/// The shortest time between two writes of a record.
-const SHORTEST_GAP: Duration = Duration::from_millis(10);
 /// How often one looks for wishes.
 const WISH_GLANCE: Duration = Duration::from_secs(1);
 /// The longest sleep: the clock of the machine may be set meanwhile.
@@ -239,7 +238,7 @@ impl Desk {
     fn write_if_due(&mut self) {
         let is_dirty = self.is_changed || self.ledger.version() != self.written;
         let is_beat_due = self.sent_at.elapsed() >= self.worker.lease / 3;
-        let is_due = is_beat_due || (is_dirty && self.sent_at.elapsed() >= SHORTEST_GAP);
+        let is_due = is_beat_due || (is_dirty && self.sent_at.elapsed() >= gap(&self.ledger));
         if self.writing.is_empty() && is_due {
             self.write();
         }
@@ -375,7 +374,8 @@ impl Desk {
         let mut next = now + LONGEST_SLEEP;
         let is_dirty = self.is_changed || self.ledger.version() != self.written;
         if self.writing.is_empty() {
-            let gap = if is_dirty { SHORTEST_GAP } else { self.worker.lease / 3 };
+            let beat = self.worker.lease / 3;
+            let gap = if is_dirty { gap(&self.ledger).min(beat) } else { beat };
             next = next.min(self.sent_at + gap);
         }
         next = next.min(self.confirmed_at + self.worker.lease * 2 / 3);
