@@ -89,7 +89,7 @@ check-django: ## check format, lints and types of the Django package
 instructions: tools-valgrind ## count what each pure part costs an event; fail if one got dearer, or keep the figures with REFRESH=1
 	$(CARGO) --config benches/instructions/cargo.toml bench --locked --profile dev --bench instructions -- $(if $(REFRESH),--refresh)
 
-bench: tools ## measure what there is a goal for, in a quarter of an hour: backlog, latency, growth, memory, idle
+bench: tools ## measure what there is a goal for, in a quarter of an hour: backlog, latency, growth, memory, idle, webhooks
 	$(CARGO) bench --locked --bench measure -- $(ARGS)
 	@$(PYTHON) tools/benchmarks/report.py goals target/bench/results.json
 

@@ -5,7 +5,7 @@
 //! sync to disk is in it. The application keeps its schedule whatever the servers do: who is late catches up. The
 //! most that flows: an application that commits as fast as it can, and what reaches the consumer meanwhile.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull::OrderedConfig};
 use futures_util::StreamExt;
@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     arguments::Arguments,
+    percentiles::{now_us, percentiles_ms},
     producer::{Pace, Producer},
     results::{rounded, table},
     support::daemon::Daemon,
@@ -25,8 +26,6 @@ use crate::{
 const SESSIONS: u32 = 16;
 /// What is not counted, at the begin of a load.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// What is reported, in percent.
-const PERCENTILES: [usize; 4] = [50, 95, 99, 100];
 /// Reached only if an event is lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,7 +46,7 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
 
     let row = |(wanted, load): &(u32, Load)| {
         let mut row = vec![wanted.to_string(), load.arrived_per_second(seconds).to_string()];
-        row.extend(load.percentiles_ms().map(|ms| format!("{ms:.2}")));
+        row.extend(percentiles_ms(&load.latencies_us).map(|ms| format!("{ms:.2}")));
         row.push(format!("{:.1}", load.cpu_us_per_event()));
         row
     };
@@ -55,7 +54,7 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
     println!("{}", table(&header, loads.iter().map(row)));
     println!("the most that flows: {} events/s", half * 2);
     let described = |(wanted, load): &(u32, Load)| {
-        let [p50, p95, p99, max] = load.percentiles_ms();
+        let [p50, p95, p99, max] = percentiles_ms(&load.latencies_us);
         json!({
             "per_second": wanted, "reached_per_second": load.arrived_per_second(seconds),
             "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": max,
@@ -115,17 +114,7 @@ impl Load {
         u32::try_from(self.latencies_us.len()).unwrap() / seconds
     }
 
-    fn percentiles_ms(&self) -> [f64; PERCENTILES.len()] {
-        let at = |percent: usize| self.latencies_us[(self.latencies_us.len() * percent).div_ceil(100) - 1];
-        PERCENTILES.map(|percent| rounded(f64::from(u32::try_from(at(percent)).unwrap()) / 1000.0, 2))
-    }
-
     fn cpu_us_per_event(&self) -> f64 {
         rounded(self.cpu_seconds * 1e6 / f64::from(u32::try_from(self.latencies_us.len()).unwrap()), 1)
     }
-}
-
-/// The clock that Postgres reads too, in microseconds.
-fn now_us() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros().try_into().unwrap()
 }

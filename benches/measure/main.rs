@@ -22,6 +22,7 @@ mod machine;
 mod memory;
 mod order;
 mod outage;
+mod percentiles;
 mod producer;
 mod results;
 #[path = "../../tests/support"]
@@ -33,6 +34,7 @@ mod support {
 }
 mod takeover;
 mod usage;
+mod webhooks;
 mod world;
 
 use std::path::Path;
@@ -42,7 +44,7 @@ use drain::probe;
 use world::World;
 
 /// What is measured if nothing is named.
-const PARTS: [&str; 6] = ["backlog", "latency", "growth", "memory", "outage", "idle"];
+const PARTS: [&str; 7] = ["backlog", "latency", "growth", "memory", "outage", "idle", "webhooks"];
 /// What is measured only if it is named.
 const MORE_PARTS: [&str; 1] = ["takeover"];
 
@@ -74,6 +76,7 @@ async fn measure(part: &str, arguments: &Arguments) -> serde_json::Value {
         "memory" => memory::measure(&world, arguments).await,
         "outage" => outage::measure(&mut world, arguments).await,
         "idle" => idle::measure(&world, arguments).await,
+        "webhooks" => webhooks::measure(&world, arguments).await,
         _ => takeover::measure(&world, arguments).await,
     };
     figures["machine"] = machine;

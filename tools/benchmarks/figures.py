@@ -9,6 +9,10 @@ Figures = Dict[str, Any]
 
 #: So much later a start may be for reasons of its own.
 NOISE_MS = 10
+#: So much later a delivery may be for reasons of its own: on two cores that servers, relay and receivers share, a turn.
+TURN_MS = 5
+#: So much more log may be unconfirmed for reasons of its own: what is written between two looks at the slot.
+BETWEEN_LOOKS_KIB = 64
 
 
 class Goal(NamedTuple):
@@ -34,7 +38,14 @@ def ratio(figures: Figures, rows: int, other: str) -> float:
 
 def goals(figures: Figures) -> List[Goal]:
     """Hold what was measured against the goals."""
-    parts = {"backlog": _backlog, "memory": _memory, "outage": _outage, "latency": _latency, "idle": _idle}
+    parts = {
+        "backlog": _backlog,
+        "memory": _memory,
+        "outage": _outage,
+        "latency": _latency,
+        "idle": _idle,
+        "webhooks": _webhooks,
+    }
     found = [goal for name, part in parts.items() if name in figures for goal in part(figures)]
     return found + (list(_growth(figures["growth"])) if "growth" in figures else [])
 
@@ -80,6 +91,21 @@ def _latency(figures: Figures) -> Iterator[Goal]:
 def _idle(figures: Figures) -> Iterator[Goal]:
     yield _at_most("idle, of one core", figures["idle"]["cpu_percent"], 0.2, "%")
     yield _at_most("log retained while other tables are busy", figures["idle"]["retained_segments"], 2, "segments")
+
+
+def _webhooks(figures: Figures) -> Iterator[Goal]:
+    for one in figures["webhooks"]["rate"]["senders"][:2]:
+        name, rate = f"webhooks: {one['program']}", one["events_per_second"]
+        yield Goal(f"{name}; deliveries a second of one worker", "≥ 2,000", f"{rate:,.0f}", rate >= 2000)
+        yield _at_most(f"{name}; peak memory", one["peak_mib"], 128, "MiB")
+    without, beside = figures["webhooks"]["beside"]["runs"]
+    p99 = ("p99 of those that are well", "p99_ms", TURN_MS, "ms")
+    lag = ("slot's lag", "most_lag_kib", BETWEEN_LOOKS_KIB, "KiB")
+    for what, key, room, unit in (p99, lag):
+        goal = f"≤ 1.5 × as without them, and {room} {unit}"
+        measured = f"{beside[key]:g} {unit}; without {without[key]:g} {unit}"
+        is_met = beside[key] <= 1.5 * without[key] + room
+        yield Goal(f"webhooks beside sick endpoints; {what}", goal, measured, is_met)
 
 
 def _growth(growth: Figures) -> Iterator[Goal]:

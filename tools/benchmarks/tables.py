@@ -34,6 +34,7 @@ def tables(figures: Figures) -> Dict[str, str]:
         "memory": _memory,
         "outage": _outage,
         "idle": _idle,
+        "webhooks": _webhooks,
     }
     measured = [name for name in parts if name in figures]
     pages = {name: [_pictures(name), parts[name](figures), _machine(figures[name])] for name in measured}
@@ -117,6 +118,24 @@ def _idle(figures: Figures) -> str:
         [busy, f"{one['cpu_percent_others_busy']:g} %", *retained],
     ]
     return _table(header, rows)
+
+
+def _webhooks(figures: Figures) -> str:
+    rate, beside = figures["webhooks"]["rate"], figures["webhooks"]["beside"]
+    rows = [[one["program"], *_drained(one)] for one in rate["senders"]]
+    rates = _table(["", "deliveries/s", "CPU µs/delivery", "peak MiB"], rows)
+    rows = []
+    for run in beside["runs"]:
+        keys = ("p50_ms", "p95_ms", "p99_ms", "max_ms", "insert_p50_ms", "insert_p99_ms")
+        times = [f"{run[key]:.2f}" for key in keys]
+        rows.append([run["beside"], *times, f"{run['most_lag_kib']:g} KiB", f"{run['cpu_percent']:g} %"])
+    header = ["beside them", "p50 ms", "p95 ms", "p99 ms", "max ms", "from the insert, p50 ms", "p99 ms"]
+    times = _table([*header, "slot's lag at the most", "worker, of one core"], rows)
+    load = (
+        f"{beside['per_second']:,} events a second for {beside['seconds']} s, each to {beside['well']} endpoints that "
+        f"are well, {beside['runs'][0]['deliveries']:,} deliveries:"
+    )
+    return "\n\n".join([f"{rate['events']:,} events, one endpoint:", rates, load, times])
 
 
 def _summary(figures: Figures) -> str:
