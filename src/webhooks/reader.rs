@@ -4,7 +4,7 @@
 //! Anything odd, and it is made anew behind the last event that was handed on. Invariant: no event between two that are
 //! handed on was passed over, as long as the stream holds it.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// How long to wait after something odd.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often it is told how much there is behind an event that nobody takes.
+const TOLD_EVERY: Duration = Duration::from_secs(15);
 /// How many events wait to be taken.
 const QUEUE: usize = 32;
 
@@ -82,7 +84,7 @@ impl Reading {
     async fn through_one_consumer(&mut self) -> Result<(), async_nats::Error> {
         let stream = self.store.outbox_stream().await?;
         self.tell_of_a_gap().await?;
-        let consumer = self.consumer(&stream).await?;
+        let consumer = self.consumer(&stream, self.read).await?;
         let mut seen = 0;
         loop {
             let mut of_batch = 0;
@@ -100,7 +102,7 @@ impl Reading {
                 let (subject, headers) = (message.subject.to_string(), message.headers.clone());
                 let event = Event::read(sequence, &subject, headers.as_ref(), &message.payload);
                 (seen, of_batch) = (number, of_batch + 1);
-                if self.events.send(event).await.is_err() {
+                if !self.hand_on(&stream, event).await? {
                     return Ok(());
                 }
                 self.read = sequence;
@@ -114,6 +116,23 @@ impl Reading {
                 }
             }
             self.is_cautious &= of_batch == 0;
+        }
+    }
+
+    /// Hands an event on; false if nobody is left to take it. An endpoint that is full or disabled takes none for long, and
+    /// the stream grows meanwhile.
+    async fn hand_on(&self, stream: &Stream<()>, event: Event) -> Result<bool, async_nats::Error> {
+        let sequence = event.sequence;
+        let mut handing = pin!(self.events.send(event));
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut handing => return Ok(sent.is_ok()),
+                () = sleep(TOLD_EVERY) => {
+                    let counter = self.consumer(stream, sequence).await?;
+                    self.stats.set_behind(counter.cached_info().num_pending);
+                }
+            }
         }
     }
 
@@ -135,9 +154,10 @@ impl Reading {
         Ok(())
     }
 
-    async fn consumer(&self, stream: &Stream<()>) -> Result<Consumer<pull::Config>, async_nats::Error> {
+    /// A consumer of what stands behind this sequence.
+    async fn consumer(&self, stream: &Stream<()>, after: u64) -> Result<Consumer<pull::Config>, async_nats::Error> {
         let mut config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.read + 1 },
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
             ack_policy: AckPolicy::None,
             inactive_threshold: FORGOTTEN_AFTER,
             memory_storage: true,

@@ -61,6 +61,15 @@ async fn an_endpoint_that_is_gone_is_disabled_keeps_its_events_and_goes_on_when_
         disabled && metrics.contains("walpost_webhooks_oldest_open_timestamp_seconds{endpoint=\"a\"} 1")
     })
     .await;
+    // More than anybody keeps at hand, while nothing is read.
+    place.record(100, 1).await;
+    wait::until("the metrics tell of what is not read", async || {
+        let metrics = worker.get("/metrics").await.unwrap().body;
+        let unread =
+            metrics.lines().find_map(|line| line.strip_prefix("walpost_webhooks_unread_events{endpoint=\"a\"} "));
+        unread.unwrap().parse::<u64>().unwrap() > 50
+    })
+    .await;
     // Not even by somebody who comes anew.
     worker.kill().await;
     let worker = place.worker();
