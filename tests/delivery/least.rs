@@ -2,6 +2,7 @@
 //! should, over TLS and with passwords, and what should not work is refused.
 
 mod refused;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -151,7 +152,7 @@ impl Place {
 async fn guarded_broker(authority: &Authority) -> PrivateNats {
     let (certificate, key) = authority.sign_to_files(&["127.0.0.1"], "nats");
     let mut users = USERS.replacen("users: [", &format!("users: [ {{ user: root, password: {ROOT} }}"), 1);
-    for (variable, user) in [("BILLING", "billing"), ("WALPOST_SETUP", "walpost_setup"), ("WALPOST", "walpost")] {
+    for (variable, user) in USERS_OF_NATS {
         let variable = format!("${variable}_NATS_PASSWORD");
         assert!(users.contains(&variable), "{variable}");
         users = users.replace(&variable, &password(user));
@@ -159,6 +160,14 @@ async fn guarded_broker(authority: &Authority) -> PrivateNats {
     let tls = NatsTls { certificate, key, client_authority: None };
     PrivateNats::start(NatsOptions::default().tls(tls).include(users)).await.unwrap()
 }
+
+/// The users that are shipped, by what their passwords are called.
+const USERS_OF_NATS: [(&str, &str); 4] = [
+    ("BILLING", "billing"),
+    ("WALPOST_SETUP", "walpost_setup"),
+    ("WALPOST_WEBHOOKS", "walpost_webhooks"),
+    ("WALPOST", "walpost"),
+];
 
 /// One event that fits, and one that is larger than the broker's largest message.
 const TOO_LARGE: &str = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
@@ -186,6 +195,7 @@ async fn everything_works_with_the_least_rights() {
         }
         let daemon = settings.lead().await;
         dead_letters(&place, &settings).await;
+        webhooks::work(&place).await;
         for command in [&["doctor"][..], &["status"], &["dlq", "list"], &["setup", "--dry-run"], &["config", "check"]] {
             let answer = settings.run(command).await;
             assert_eq!(answer.code, Some(0), "{command:?}: {} {}", answer.stdout, answer.stderr);

@@ -27,7 +27,10 @@ pub(super) fn judge(plan: &Plan, survey: &Survey, side: &WebhooksSide, findings:
     });
     if let Ok(listing) = &side.listing {
         let rows = listing.refused.iter().take(MOST_ROWS).map(refused).collect();
-        let found = format!("{} endpoints, nothing wrong with any", listing.endpoints.len());
+        let found = match listing.endpoints.len() {
+            1 => "one endpoint, nothing wrong with it".to_owned(),
+            count => format!("{count} endpoints, nothing wrong with any"),
+        };
         findings.extend(all_or(Check::WEBHOOKS_ROWS, found, rows));
     }
 }

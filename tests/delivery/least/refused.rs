@@ -120,13 +120,27 @@ async fn base_backup(place: &Place, role: &str) -> Result<(), String> {
 
 pub(super) async fn in_nats(place: &Place) {
     let publish = ["other", "outbox", "$JS.API.STREAM.DELETE.OUTBOX", "$JS.API.STREAM.PURGE.OUTBOX", "$JS.API.INFO"];
-    let listen = [">", "outbox.>", "_INBOX.>", "_INBOX_walpost.>", "_INBOX_walpost_setup.>", "_INBOX_billing.>"];
-    for user in ["walpost", "walpost_setup", "billing"] {
+    let listen = [
+        ">",
+        "outbox.>",
+        "_INBOX.>",
+        "_INBOX_walpost.>",
+        "_INBOX_walpost_setup.>",
+        "_INBOX_walpost_webhooks.>",
+        "_INBOX_billing.>",
+    ];
+    for user in ["walpost", "walpost_setup", "walpost_webhooks", "billing"] {
         let not_its_own = listen.iter().copied().filter(|subject| *subject != format!("_INBOX_{user}.>"));
         let not_its_own: Vec<&str> = not_its_own.collect();
         let mut publish = publish.to_vec();
         if user != "walpost" {
-            publish.extend(["outbox.order.placed", "outbox_dlq.order", "$JS.API.STREAM.MSG.GET.OUTBOX"]);
+            publish.extend(["outbox.order.placed", "outbox_dlq.order"]);
+        }
+        if !["walpost", "walpost_webhooks"].contains(&user) {
+            publish.push("$JS.API.STREAM.MSG.GET.OUTBOX");
+        }
+        if user != "walpost_webhooks" {
+            publish.extend(["walpost_webhooks.OUTBOX.state.a", "$JS.API.STREAM.PURGE.OUTBOX_WEBHOOKS"]);
         }
         if user != "walpost_setup" {
             publish.extend(["$JS.API.STREAM.CREATE.OUTBOX", "$JS.API.STREAM.UPDATE.OUTBOX"]);
