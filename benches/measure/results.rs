@@ -29,6 +29,9 @@ pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
 
 /// A figure in a table.
 pub(crate) fn cell(figure: &Value) -> String {
-    let text = figure.to_string();
-    text.strip_suffix(".0").unwrap_or(&text).to_owned()
+    match figure {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        figure => figure.to_string().trim_end_matches(".0").to_owned(),
+    }
 }

@@ -1,8 +1,9 @@
 //! Whether endpoints that are sick touch those that are well, or the slot, while events come at a steady rate.
 //!
-//! `-- webhooks --webhook-rate 200 --webhook-seconds 12`. The same load twice: once with endpoints alone that are well, once
-//! with three more in the same worker, of which one refuses connections, one answers after seconds, and one takes events only
-//! every other second. The latency of a delivery is the time from its message's storage in the stream to its arrival; from
+//! `-- webhooks --webhook-rate 200 --webhook-seconds 9`. The same load three times: with four endpoints that are well; with
+//! three more in the same worker that are well, too, because three more requests for each event cost what they cost; and with
+//! three in their place of which one refuses connections, one answers after seconds, and one takes events only every other
+//! second. The latency of a delivery is the time from its message's storage in the stream to its arrival; from
 //! its insert, with the commit's sync to disk and the relay in it, is told beside. Each event that was stored meanwhile
 //! counts, whenever it arrives. The slot's lag is the log that Postgres has written and walpost has not confirmed.
 
@@ -29,7 +30,7 @@ use crate::{
     world::World,
 };
 
-/// How many endpoints are well.
+/// How many endpoints are looked at, which are well.
 const WELL: usize = 4;
 /// How long the slow one takes to answer.
 const SLOW: Duration = Duration::from_secs(2);
@@ -42,8 +43,8 @@ const RETRIES: &str = "\"5s\", \"5s\", \"5s\", \"5s\", \"5s\", \"5s\", \"5s\", \
 const NOBODY: u16 = 1;
 /// Sessions of the application.
 const SESSIONS: u32 = 4;
-/// What is not counted, at the begin of a load: the sick ones have their first retries by then.
-const WARM_UP: Duration = Duration::from_secs(6);
+/// What is not counted, at the begin of a load: what failed first is tried again by then.
+const WARM_UP: Duration = Duration::from_secs(5);
 /// How often the slot is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
 /// Reached only if an event is lost.
@@ -52,12 +53,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn measure(world: &World, arguments: &Arguments) -> Value {
     let load = Load {
         per_second: arguments.number("--webhook-rate", 200),
-        seconds: arguments.number("--webhook-seconds", 12),
+        seconds: arguments.number("--webhook-seconds", 9),
     };
     let mut relay = world.settings.lead().await;
     let mut runs = Vec::new();
-    for company in [Company::Well, Company::Sick] {
-        println!("{} events a second to {WELL} endpoints, {}, for {} s", load.per_second, company.name(), load.seconds);
+    for company in [Company::Nobody, Company::Well, Company::Sick] {
+        let Load { per_second, seconds } = load;
+        println!("{per_second} events a second to {WELL} endpoints, beside them {}, for {seconds} s", company.name());
         runs.push((company, run(world, company, load).await));
     }
     assert_eq!(relay.exit_code(), None);
@@ -74,7 +76,7 @@ pub(super) async fn measure(world: &World, arguments: &Arguments) -> Value {
         row
     };
     let header = [
-        "the same worker serves",
+        "beside them",
         "p50 ms",
         "p95 ms",
         "p99 ms",
@@ -100,6 +102,7 @@ struct Load {
 /// Whom the worker serves besides.
 #[derive(Clone, Copy, PartialEq)]
 enum Company {
+    Nobody,
     Well,
     Sick,
 }
@@ -107,7 +110,8 @@ enum Company {
 impl Company {
     fn name(self) -> &'static str {
         match self {
-            Self::Well => "nobody else",
+            Self::Nobody => "nobody",
+            Self::Well => "three more that are well",
             Self::Sick => "one down, one slow, one flapping",
         }
     }
@@ -115,8 +119,9 @@ impl Company {
     /// What names end with, so that no run takes up what another one has left.
     fn suffix(self) -> &'static str {
         match self {
-            Self::Well => "alone",
-            Self::Sick => "mixed",
+            Self::Nobody => "alone",
+            Self::Well => "among-the-well",
+            Self::Sick => "among-the-sick",
         }
     }
 }
@@ -133,15 +138,20 @@ struct Run {
 
 async fn run(world: &World, company: Company, load: Load) -> Run {
     let well: Vec<Receiver> = join_all((0..WELL).map(|_| Receiver::start(Manner::Takes))).await;
+    let more = join_all([(); 3].map(|()| Receiver::start(Manner::Takes))).await;
     let slow = Receiver::start(Manner::TakesAfter(SLOW)).await;
     let flapping = Receiver::start(Manner::Flaps(FLAP)).await;
     let suffix = company.suffix();
     let mut served: Vec<(String, u16)> =
         (1..).zip(&well).map(|(number, one)| (format!("well-{number}-{suffix}"), one.port)).collect();
-    if company == Company::Sick {
-        let sick = [("down", NOBODY), ("slow", slow.port), ("flapping", flapping.port)];
-        served.extend(sick.map(|(name, port)| (name.to_owned(), port)));
-    }
+    let others = match company {
+        Company::Nobody => Vec::new(),
+        Company::Well => (1..).zip(&more).map(|(number, one)| (format!("more-{number}"), one.port)).collect(),
+        Company::Sick => [("down", NOBODY), ("slow", slow.port), ("flapping", flapping.port)]
+            .map(|(name, port)| (name.to_owned(), port))
+            .to_vec(),
+    };
+    served.extend(others);
     let more = |ordering| format!("ordering = \"{ordering}\"\nretries = [{RETRIES}]");
     let orderings = ["none", "aggregate"].into_iter().cycle();
     let endpoint = |((name, port), ordering)| Endpoint { name, port, more: more(ordering) };

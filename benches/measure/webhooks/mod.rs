@@ -1,6 +1,6 @@
 //! Webhooks: how much one worker delivers and what that costs, and whether those that are well notice those that are not.
 //!
-//! `-- webhooks --deliveries 15000 --rounds 3 --webhook-seconds 12`. Events are messages that walpost has stored in its
+//! `-- webhooks --deliveries 12000 --rounds 3 --webhook-seconds 9`. Events are messages that walpost has stored in its
 //! stream; the worker is a process of its own, with the defaults of each endpoint unless it is said otherwise.
 
 mod bare;

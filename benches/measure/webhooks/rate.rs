@@ -29,7 +29,7 @@ const ORDERINGS: [&str; 2] = ["none", "aggregate"];
 const BOUND: Duration = Duration::from_secs(300);
 
 pub(super) async fn measure(world: &World, arguments: &Arguments) -> Value {
-    let (events, rounds) = (arguments.number("--deliveries", 15_000), arguments.number("--rounds", 3));
+    let (events, rounds) = (arguments.number("--deliveries", 12_000), arguments.number("--rounds", 3));
     let backlog = Backlog::make(world, Shape { events, ..WORKLOAD }).await;
     backlog.walpost(Status::Kept).await;
     let (mut senders, mut sample) = (Vec::new(), Vec::new());
