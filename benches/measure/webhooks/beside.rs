@@ -51,10 +51,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn measure(world: &World, arguments: &Arguments) -> Value {
-    let load = Load {
-        per_second: arguments.number("--webhook-rate", 200),
-        seconds: arguments.number("--webhook-seconds", 9),
-    };
+    let load =
+        Load { per_second: arguments.number("--webhook-rate", 200), seconds: arguments.number("--webhook-seconds", 9) };
     let mut relay = world.settings.lead().await;
     let mut runs = Vec::new();
     for company in [Company::Nobody, Company::Well, Company::Sick] {
