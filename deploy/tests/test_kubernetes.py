@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 from pathlib import Path
@@ -26,22 +27,29 @@ def pods() -> list[tuple[str, Any]]:
     return [
         ("walpost", documents("walpost.yaml")["Deployment"]["spec"]["template"]["spec"]),
         ("setup", documents("setup.yaml")["Job"]["spec"]["template"]["spec"]),
+        ("webhooks", documents("webhooks.yaml")["Deployment"]["spec"]["template"]["spec"]),
     ]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("name", ["walpost.yaml", "setup.yaml"])
+@pytest.mark.parametrize("name", ["walpost.yaml", "setup.yaml", "webhooks.yaml"])
 def test_the_objects_are_as_kubernetes_wants_them(name: str, version: str) -> None:
     for document in documents(name).values():
         kubernetes_validate.validate(document, version, strict=True)
 
 
 def test_every_file_is_looked_at() -> None:
-    assert {path.name for path in FOLDER.iterdir()} == {"walpost.yaml", "setup.yaml", "podmonitor.yaml"}
+    assert {path.name for path in FOLDER.iterdir()} == {
+        "walpost.yaml",
+        "setup.yaml",
+        "webhooks.yaml",
+        "podmonitor.yaml",
+    }
 
 
-def test_two_processes_run_and_one_is_always_there() -> None:
-    objects = documents("walpost.yaml")
+@pytest.mark.parametrize("name", ["walpost.yaml", "webhooks.yaml"])
+def test_two_processes_run_and_one_is_always_there(name: str) -> None:
+    objects = documents(name)
     deployment, budget = objects["Deployment"]["spec"], objects["PodDisruptionBudget"]["spec"]
     labels = deployment["template"]["metadata"]["labels"]
     assert deployment["replicas"] == 2
@@ -50,16 +58,19 @@ def test_two_processes_run_and_one_is_always_there() -> None:
     assert deployment["selector"]["matchLabels"] == budget["selector"]["matchLabels"] == labels
 
 
-def test_the_probes_ask_what_the_admin_port_answers() -> None:
-    source = (DEPLOY.parent / "src" / "admin" / "mod.rs").read_text()
-    (container,) = pods()[0][1]["containers"]
+@pytest.mark.parametrize(("file", "source"), [("walpost.yaml", "admin/mod.rs"), ("webhooks.yaml", "webhooks/port.rs")])
+def test_the_probes_ask_what_the_admin_port_answers(file: str, source: str) -> None:
+    source = (DEPLOY.parent / "src" / source).read_text()
+    pod = documents(file)["Deployment"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
     port = container["ports"][0]
     for probe, path in (("livenessProbe", "/live"), ("readinessProbe", "/ready")):
         assert container[probe]["httpGet"] == {"path": path, "port": port["name"]}
         assert f'.route("{path}"' in source
     monitor = documents("podmonitor.yaml")["PodMonitor"]["spec"]
     assert monitor["podMetricsEndpoints"][0]["port"] == port["name"]
-    assert monitor["selector"]["matchLabels"] == {"app.kubernetes.io/name": "walpost"}
+    (those,) = monitor["selector"]["matchExpressions"]
+    assert pod["metadata"]["labels"][those["key"]] in those["values"]
     assert {"name": "WALPOST_ADMIN_LISTEN", "value": f"0.0.0.0:{port['containerPort']}"} in container["env"]
 
 
@@ -88,15 +99,23 @@ def test_it_is_given_more_time_to_stop_than_it_takes() -> None:
 @pytest.mark.parametrize(("name", "pod"), pods())
 def test_walpost_takes_the_configuration(name: str, pod: dict[str, Any], tmp_path: Path) -> None:
     """With the files where the pod has them; nothing is connected to."""
-    secrets = tmp_path / "secrets"
-    secrets.mkdir()
-    for file in ("postgres-password", "postgres-ca.pem", "nats.creds"):
-        (secrets / file).write_text("x\n")
-    text = documents("walpost.yaml")["ConfigMap"]["data"]["walpost.toml"]
-    (tmp_path / "walpost.toml").write_text(text.replace("/run/secrets/walpost", str(secrets)))
+    secret = "whsec_" + base64.b64encode(bytes(32)).decode()
+    files = (
+        "walpost/postgres-password",
+        "walpost/postgres-ca.pem",
+        "walpost/nats.creds",
+        "walpost-webhooks/shop.secret",
+    )
+    for file in files:
+        path = tmp_path / "secrets" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{secret}\n")
+    file = "webhooks.yaml" if name == "webhooks" else "walpost.yaml"
+    text = documents(file)["ConfigMap"]["data"]["walpost.toml"]
+    (tmp_path / "walpost.toml").write_text(text.replace("/run/secrets", str(tmp_path / "secrets")))
     environment = {entry["name"]: entry["value"] for entry in pod["containers"][0].get("env", [])}
     done = subprocess.run(
-        [str(WALPOST), "config", "check"],
+        [str(WALPOST), "config", "check", *(["--webhooks"] if name == "webhooks" else [])],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,

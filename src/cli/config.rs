@@ -11,7 +11,7 @@ use super::{
     console::{Console, Ink},
 };
 use crate::{
-    config::{EndpointTable, HIDDEN, Loaded, Origin, Row, Shown, visible::visible},
+    config::{EndpointTable, HIDDEN, Loaded, Origin, Row, Shown, WorkerConfig, visible::visible},
     webhooks::Endpoint,
 };
 
@@ -30,7 +30,15 @@ pub enum ConfigCommand {
     /// Print every setting and where it comes from; secrets stay hidden.
     Show(ShowArgs),
     /// Say what is wrong with the configuration, all at once.
-    Check,
+    Check(CheckArgs),
+}
+
+/// The arguments of `walpost config check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Check what `walpost webhooks` reads of it: it needs no login to Postgres.
+    #[arg(long)]
+    pub webhooks: bool,
 }
 
 /// The arguments of `walpost config show`.
@@ -69,6 +77,18 @@ pub(super) fn check(loaded: &Loaded, console: &mut Console) -> Result<Exit, Fail
     let given = loaded.rows.iter().filter(|row| row.origin != Origin::Default).count();
     let ok = console.out().paint(Ink::Good, "ok:");
     writeln!(console.out(), "{ok} the configuration is whole ({given} of {} keys given)", loaded.rows.len())?;
+    Ok(Exit::Done)
+}
+
+/// Says that what webhooks need of it is.
+pub(super) fn check_worker(config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
+    let ok = console.out().paint(Ink::Good, "ok:");
+    let endpoints = match (&config.webhooks.table, config.webhooks.endpoints.len()) {
+        (Some(table), _) => format!("endpoints in table {}", table.name),
+        (None, 1) => "1 endpoint".to_owned(),
+        (None, count) => format!("{count} endpoints"),
+    };
+    writeln!(console.out(), "{ok} the configuration of webhooks is whole ({endpoints})")?;
     Ok(Exit::Done)
 }
 

@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 pub use self::{
     completions::CompletionsArgs,
-    config::{ConfigArgs, ConfigCommand, OutputFormat, ShowArgs},
+    config::{CheckArgs, ConfigArgs, ConfigCommand, OutputFormat, ShowArgs},
     console::Console,
     dlq::{DecideArgs, DlqArgs, DlqCommand, LetterArgs, ListArgs},
     doctor::DoctorArgs,
@@ -137,7 +137,10 @@ fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Con
         Command::Completions(args) => completions::run(args, console),
         Command::Man(args) => man::run(args, console),
         Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),
-        Command::Config(ConfigArgs { command: ConfigCommand::Check }) => config::check(&load()?, console),
+        Command::Config(ConfigArgs { command: ConfigCommand::Check(CheckArgs { webhooks: true }) }) => {
+            config::check_worker(&Config::load_worker(&sources)?, console)
+        }
+        Command::Config(ConfigArgs { command: ConfigCommand::Check(_) }) => config::check(&load()?, console),
     }
 }
 

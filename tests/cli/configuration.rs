@@ -63,6 +63,25 @@ fn the_environment_is_enough() {
 }
 
 #[test]
+fn a_configuration_for_webhooks_alone_is_whole_without_postgres() {
+    let text = "[[webhooks.endpoint]]\nname = \"shop\"\nurl = \"https://shop.example.com\"\nsecret_files = [\"s\"]\n";
+    let secret = format!("whsec_{}\n", "A".repeat(44));
+    let check = |text: &str| {
+        let walpost = Walpost::new(&["config", "check", "--webhooks"]);
+        walpost.file("walpost.toml", text).file("s", &secret).run()
+    };
+    let answer = check(text);
+    assert_eq!(answer.stdout, "ok: the configuration of webhooks is whole (1 endpoint)\n", "{}", answer.stderr);
+    assert_eq!(answer.code, Some(0));
+    let answer = check(&text.replace("https", "http"));
+    assert!(answer.stderr.contains("webhooks.endpoint"), "{}", answer.stderr);
+    assert_eq!(answer.code, Some(2));
+    let answer = check("[webhooks]\nsource = \"table\"\n");
+    assert!(answer.stderr.contains("postgres.url: required"), "{}", answer.stderr);
+    assert_eq!(answer.code, Some(2));
+}
+
+#[test]
 fn json_has_the_same_rows() {
     let walpost = Walpost::new(&["config", "show", "--format", "json"]).file("walpost.toml", WHOLE);
     let answer = walpost.variable("WALPOST_NATS_TOKEN", "canary").run();
