@@ -36,11 +36,21 @@ pub(super) fn judge(endpoints: &[Arc<Endpoint>], look: &Look, outbox: &StreamSee
 /// Events that wait, and are in the stream no more.
 fn gone(endpoint: &Endpoint, seen: &EndpointLook, first: u64, outbox: &StreamSeen) -> Option<Finding> {
     let open = seen.record.iter().flat_map(|record| &record.ledger.open);
-    let count = open.filter(|open| open.0 < first).count();
-    let what =
-        if count == 1 { "one event that waits was".to_owned() } else { format!("{count} events that wait were") };
+    let what = match open.filter(|open| open.0 < first).count() {
+        0 => return None,
+        1 => "one event that waits was".to_owned(),
+        count => format!("{count} events that wait were"),
+    };
     let found = format!("{}: {what} dropped by the stream, and cannot be delivered any more", endpoint.name);
-    (count > 0).then(|| Finding::critical(Check::WEBHOOKS_RETENTION, found, keep_longer(outbox)))
+    let remedy = if !outbox.config.max_age.is_zero() {
+        keep_longer(outbox)
+    } else if forgets_when_full(outbox) {
+        edit(&outbox.config, "--discard=new")
+    } else {
+        "no limit of the stream did it: let nobody purge it (`nats stream purge`) while endpoints wait".to_owned()
+    };
+    let cause = "When they are due they become dead letters, without a copy of the event.";
+    Some(Finding::critical(Check::WEBHOOKS_RETENTION, found, remedy).because(cause))
 }
 
 /// The oldest event grows too old for the stream before it is delivered.
@@ -76,7 +86,7 @@ fn pushed_out(endpoint: &Endpoint, seen: &EndpointLook, first: u64, outbox: &Str
     let fills = [(limit(config.max_bytes), *bytes), (limit(config.max_messages), *messages)];
     let is_full = fills.into_iter().any(|(max, used)| max.is_some_and(|max| fill(used, max) > Fill::Roomy));
     let before = seen.oldest?.sequence.saturating_sub(first);
-    if config.discard != DiscardPolicy::Old || !is_full || before > messages / 10 {
+    if !forgets_when_full(outbox) || !is_full || before > messages / 10 {
         return None;
     }
     let found = format!(
@@ -98,6 +108,11 @@ fn too_short(endpoint: &Endpoint, outbox: &StreamSeen) -> Option<Finding> {
     );
     let is_short = !max_age.is_zero() && retries >= max_age;
     is_short.then(|| Finding::warning(Check::WEBHOOKS_RETENTION, found, keep_longer(outbox)))
+}
+
+fn forgets_when_full(StreamSeen { config, .. }: &StreamSeen) -> bool {
+    let is_limited = limit(config.max_bytes).is_some() || limit(config.max_messages).is_some();
+    config.discard == DiscardPolicy::Old && is_limited
 }
 
 /// Twice as long as now, and a month at least.
