@@ -69,6 +69,8 @@ pub struct Ledger {
     version: u64,
     /// Events that were settled in a version that is not confirmed yet (in order only).
     settling: BTreeSet<(u64, u64)>,
+    /// Whether an event waits for one of them, or did when the last version was confirmed.
+    is_waited_for: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +102,7 @@ impl Ledger {
             running: 0,
             version: 0,
             settling: BTreeSet::new(),
+            is_waited_for: false,
         };
         for SavedEvent(sequence, attempts, due_ms) in &saved.open {
             let lane = lane_of(*sequence).filter(|_| ordering == Ordering::Aggregate);
@@ -124,6 +127,13 @@ impl Ledger {
             self.settling.remove(&(settled_in, sequence));
             self.leave(sequence);
         }
+        self.is_waited_for = self.settling.iter().any(|(_, sequence)| self.has_others(*sequence));
+    }
+
+    /// Whether there are others in the lane of an open event.
+    fn has_others(&self, sequence: u64) -> bool {
+        let lane = self.open.get(&sequence).and_then(|open| self.lanes.get(&open.lane?));
+        lane.is_some_and(|lane| lane.len() > 1)
     }
 
     /// The version as it is now: it rises with each change that is to be written down.
@@ -133,8 +143,7 @@ impl Ledger {
 
     /// Whether an event waits for nothing but the confirmation of a version.
     pub fn is_waited_for(&self) -> bool {
-        let lane = |sequence| self.open.get(sequence).and_then(|open| self.lanes.get(&open.lane?));
-        self.settling.iter().any(|(_, sequence)| lane(sequence).is_some_and(|lane| lane.len() > 1))
+        self.is_waited_for
     }
 
     /// Every event up to this sequence was taken.
@@ -206,6 +215,7 @@ impl Ledger {
         self.version += 1;
         if is_ordered {
             self.settling.insert((self.version, sequence));
+            self.is_waited_for |= self.has_others(sequence);
         } else {
             self.leave(sequence);
         }
@@ -290,15 +300,19 @@ impl Ledger {
         };
         let Some(sequences) = self.lanes.get(&lane) else { return };
         let mut first = None;
-        let mut is_busy = false;
+        let (mut is_busy, mut is_settling) = (false, false);
         // An event that was opened again may stand before the one that was the first until now: look at all that can matter.
         for sequence in sequences {
             match waiting(&self.open, sequence) {
                 Some(entry) if first.is_none() => first = Some(entry),
                 Some(entry) => drop(self.startable.remove(&entry)),
-                None => is_busy = true,
+                None => {
+                    is_busy = true;
+                    is_settling |= self.open.get(sequence).is_some_and(|open| open.phase == Phase::Settling);
+                }
             }
         }
+        self.is_waited_for |= is_settling && first.is_some();
         match first {
             Some(entry) if is_busy => drop(self.startable.remove(&entry)),
             Some(entry) => drop(self.startable.insert(entry)),

@@ -163,6 +163,9 @@ impl<'a> World<'a> {
         for sequence in (1..=self.record.read).filter(|sequence| !open.contains(sequence)) {
             assert!(self.delivered.contains(&sequence), "{sequence} is settled and was never delivered");
         }
+        let mut settling = self.ledger.settling.iter();
+        let is_waited_for = settling.any(|(_, sequence)| self.ledger.has_others(*sequence));
+        assert!(self.ledger.is_waited_for() || !is_waited_for, "an event waits, and nobody knows");
         if self.ordering == Ordering::Aggregate {
             let on_their_way: Vec<Lane> = self.sent.iter().map(|sequence| Self::lane(self.stream, *sequence)).collect();
             let lanes: BTreeSet<Lane> = on_their_way.iter().copied().collect();
@@ -251,12 +254,16 @@ fn an_event_waits_until_the_one_before_it_is_settled_in_a_confirmed_version() {
     let (before, _) = ledger.to_save();
     ledger.settle(3);
     assert!(!ledger.is_waited_for(), "nothing stands behind 3");
+    let (settled, _) = ledger.to_save();
+    assert!(ledger.take(4, b, 0) && ledger.is_waited_for(), "4 does");
+    ledger.confirm(settled);
+    assert!(!ledger.is_waited_for() && ledger.start(0) == Some((4, 0)));
     ledger.settle(1);
     ledger.confirm(before);
     assert_eq!(ledger.start(0), None, "the settling is not confirmed");
     assert!(ledger.is_waited_for());
     let (version, saved) = ledger.to_save();
-    assert_eq!(saved.open, [SavedEvent(2, 0, 0)]);
+    assert_eq!(saved.open, [SavedEvent(2, 0, 0), SavedEvent(4, 0, 0)]);
     ledger.confirm(version);
     assert!(!ledger.is_waited_for());
     assert_eq!(ledger.start(0), Some((2, 0)));
