@@ -4,9 +4,9 @@
 //! faster than its slower end.
 //!
 //! `-- backlog --events 500000 --rounds 3`. Of a process: wall time from its start until the stream holds the last event
-//! (or the log ends), CPU time of that process alone, and its peak memory. Of JetStream alone: wall time from the first
-//! message to the answer to the last, and the CPU time of this process, which publishes them from memory. The run
-//! with the median time counts.
+//! (or the log ends), CPU time of that process alone, and its peak memory; beside it the CPU time of both servers. Of JetStream
+//! alone: wall time from the first message to the answer to the last, and the CPU time of this process, which publishes
+//! them from memory. The run with the median time counts.
 
 use serde_json::{Value, json};
 
@@ -32,11 +32,11 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
         let mut runs = [const { Vec::new() }; PROGRAMS.len()];
         for round in 1..=rounds {
             println!("{events} events, {per_transaction} a transaction, round {round} of {rounds}");
-            runs[0].push(backlog.pg_recvlogical().await);
-            runs[1].push(backlog.probe().await);
-            runs[2].push(backlog.walpost(Status::Missing).await);
-            runs[3].push(backlog.walpost(Status::Kept).await);
-            runs[4].push(backlog.jetstream_alone().await);
+            runs[0].push(watched(world, backlog.pg_recvlogical()).await);
+            runs[1].push(watched(world, backlog.probe()).await);
+            runs[2].push(watched(world, backlog.walpost(Status::Missing)).await);
+            runs[3].push(watched(world, backlog.walpost(Status::Kept)).await);
+            runs[4].push(watched(world, backlog.jetstream_alone()).await);
         }
         let medians = runs.each_ref().map(|runs| Run::median(runs));
         let programs: Vec<Value> =
@@ -48,22 +48,45 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
     }
     let of = |program: &str| format!("of {program}");
     let [limit, bare, .., alone] = PROGRAMS.map(of);
-    let header =
-        ["rows a transaction", "program", "events/s", "CPU us/event", "peak MiB", limit.as_str(), &bare, &alone];
+    let header = [
+        "rows a transaction",
+        "program",
+        "events/s",
+        "CPU us/event",
+        "of the servers",
+        "peak MiB",
+        limit.as_str(),
+        &bare,
+        &alone,
+    ];
     println!("{}", table(&header, rows));
     json!({ "events": events, "rounds": rounds, "shapes": shapes })
+}
+
+/// The run, with what it cost the servers.
+async fn watched(world: &World, run: impl Future<Output = Run>) -> Run {
+    let before = world.cpu_seconds_of_servers();
+    let run = Box::pin(run).await;
+    let [postgres, nats] = world.cpu_seconds_of_servers();
+    Run { servers: Some([postgres - before[0], nats - before[1]]), ..run }
 }
 
 /// What is kept of the runs of one program.
 pub(crate) fn described(program: &str, runs: &[Run], events: u32) -> Value {
     let (median, events) = (Run::median(runs), f64::from(events));
-    json!({
+    let each = |seconds: f64| rounded(seconds / events * 1e6, 2);
+    let mut figures = json!({
         "program": program,
         "events_per_second": (events / median.seconds).round(),
-        "cpu_us_per_event": rounded(median.cpu_seconds / events * 1e6, 2),
+        "cpu_us_per_event": each(median.cpu_seconds),
         "peak_mib": median.peak_kib.map(mib),
         "seconds_of_each_round": runs.iter().map(|run| rounded(run.seconds, 3)).collect::<Vec<_>>(),
-    })
+    });
+    if let Some([postgres, nats]) = median.servers {
+        figures["postgres_cpu_us_per_event"] = each(postgres).into();
+        figures["nats_cpu_us_per_event"] = each(nats).into();
+    }
+    figures
 }
 
 pub(crate) fn mib(kib: u64) -> f64 {
@@ -78,6 +101,9 @@ fn row(per_transaction: u32, program: &str, run: Run, (all, events): (&[Run; 5],
         program.to_owned(),
         format!("{:.0}", events / run.seconds),
         format!("{:.1}", run.cpu_seconds / events * 1e6),
+        run.servers
+            .map(|servers| servers.map(|cpu| format!("{:.1}", cpu / events * 1e6)).join(" / "))
+            .unwrap_or_default(),
         run.peak_kib.map(|kib| mib(kib).to_string()).unwrap_or_default(),
     ];
     row.extend([all[0], all[1], all[4]].map(|other| format!("{:.2}", other.seconds / run.seconds)));

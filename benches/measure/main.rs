@@ -17,6 +17,7 @@ mod backlog;
 mod drain;
 mod growth;
 mod idle;
+mod ingest;
 mod latency;
 mod machine;
 mod memory;
@@ -46,7 +47,7 @@ use world::World;
 /// What is measured if nothing is named.
 const PARTS: [&str; 7] = ["backlog", "latency", "growth", "memory", "outage", "idle", "webhooks"];
 /// What is measured only if it is named.
-const MORE_PARTS: [&str; 1] = ["takeover"];
+const MORE_PARTS: [&str; 2] = ["takeover", "ingest"];
 
 fn main() {
     let arguments = Arguments::given();
@@ -77,6 +78,7 @@ async fn measure(part: &str, arguments: &Arguments) -> serde_json::Value {
         "outage" => outage::measure(&mut world, arguments).await,
         "idle" => idle::measure(&world, arguments).await,
         "webhooks" => webhooks::measure(&world, arguments).await,
+        "ingest" => ingest::measure(&world, arguments).await,
         _ => takeover::measure(&world, arguments).await,
     };
     figures["machine"] = machine;

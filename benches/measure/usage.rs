@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: f64,
     pub(crate) peak_kib: Option<u64>,
+    /// CPU time of Postgres and of the broker meanwhile, in seconds, if it was measured.
+    pub(crate) servers: Option<[f64; 2]>,
 }
 
 impl Run {
@@ -58,7 +60,7 @@ impl Run {
         let seconds = begun.elapsed().as_secs_f64();
         assert!(status.success(), "{command:?}: {status}");
         let Usage { cpu_seconds, peak_kib } = last.expect("a process runs for longer than a glance");
-        Self { seconds, cpu_seconds, peak_kib: Some(peak_kib) }
+        Self { seconds, cpu_seconds, peak_kib: Some(peak_kib), servers: None }
     }
 
     /// The one with the median of the times.
@@ -67,6 +69,16 @@ impl Run {
         runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         *runs.get(runs.len() / 2).expect("at least one round")
     }
+}
+
+/// CPU seconds of a process, of those that it has started, and of those of them that have ended.
+pub(crate) fn cpu_seconds_of_family(process: u32) -> f64 {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { return 0.0 };
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: f64 = fields[11..15].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum();
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let children = children.split_whitespace().map(|child| cpu_seconds_of_family(child.parse().unwrap()));
+    ticks / TICKS_PER_SECOND + children.sum::<f64>()
 }
 
 /// CPU seconds of all threads that a process has now, to the nanosecond: for one that hardly uses any.

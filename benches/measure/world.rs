@@ -7,7 +7,10 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 use walpost::sandbox::servers::{NatsOptions, Places, PostgresBinaries, PostgresOptions, PrivateNats, PrivatePostgres};
 
-use crate::support::daemon::{Daemon, Settings};
+use crate::{
+    support::daemon::{Daemon, Settings},
+    usage::cpu_seconds_of_family,
+};
 
 /// The stream that setup makes.
 pub(crate) const STREAM: &str = "OUTBOX";
@@ -65,6 +68,11 @@ impl World {
             assert_eq!(daemon.exit_code(), None, "walpost ended too early: {}", daemon.log());
             sleep(GLANCE).await;
         }
+    }
+
+    /// CPU seconds that Postgres and the broker have used so far.
+    pub(crate) fn cpu_seconds_of_servers(&self) -> [f64; 2] {
+        [self.postgres.pid(), self.nats.pid()].map(|process| cpu_seconds_of_family(process.unwrap()))
     }
 
     /// A name for one more slot.

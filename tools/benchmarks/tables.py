@@ -35,6 +35,7 @@ def tables(figures: Figures) -> Dict[str, str]:
         "outage": _outage,
         "idle": _idle,
         "webhooks": _webhooks,
+        "ingest": _ingest,
     }
     measured = [name for name in parts if name in figures]
     pages = {name: [_pictures(name), parts[name](figures), _machine(figures[name])] for name in measured}
@@ -63,8 +64,9 @@ def _backlog(figures: Figures) -> str:
                 f"{one['events_per_second'] / of[other]['events_per_second']:.2f}"
                 for other in ("pg_recvlogical", "bare relay", "JetStream alone")
             ]
-            rows.append([str(per_transaction), PROGRAMS[name], *_drained(one), *multiples])
-    header = ["rows a transaction", "", "events/s", "CPU µs/event", "peak MiB"]
+            servers = [f"{one[f'{server}_cpu_us_per_event']:.1f}" for server in ("postgres", "nats")]
+            rows.append([str(per_transaction), PROGRAMS[name], *_drained(one), *servers, *multiples])
+    header = ["rows a transaction", "", "events/s", "CPU µs/event", "peak MiB", "of Postgres, µs", "of NATS, µs"]
     return _table([*header, "of `pg_recvlogical`", "of the bare relay", "of JetStream alone"], rows)
 
 
@@ -136,6 +138,20 @@ def _webhooks(figures: Figures) -> str:
         f"are well, {beside['runs'][0]['deliveries']:,} deliveries:"
     )
     return "\n\n".join([f"{rate['events']:,} events, one endpoint:", rates, load, times])
+
+
+def _ingest(figures: Figures) -> str:
+    rows = [
+        [
+            one["brokers"],
+            one["way"],
+            f"{one['messages_per_second']:,.0f}",
+            f"{one['cpu_us_per_message']:.1f}",
+            f"{one['brokers_cpu_us_per_message']:.1f}",
+        ]
+        for one in figures["ingest"]["ways"]
+    ]
+    return _table(["brokers", "way", "messages/s", "publisher's CPU µs/message", "brokers' CPU µs/message"], rows)
 
 
 def _summary(figures: Figures) -> str:

@@ -41,7 +41,7 @@ impl Backlog<'_> {
             window.settle().await;
         }
         let seconds = begun.elapsed().as_secs_f64();
-        Run { seconds, cpu_seconds: Usage::of(process).unwrap().cpu_seconds - before, peak_kib: None }
+        Run { seconds, cpu_seconds: Usage::of(process).unwrap().cpu_seconds - before, peak_kib: None, servers: None }
     }
 }
 

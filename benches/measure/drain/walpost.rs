@@ -24,7 +24,7 @@ impl Backlog<'_> {
         let seconds = begun.elapsed().as_secs_f64();
         let Usage { cpu_seconds, peak_kib } = Usage::of(daemon.pid_number()).unwrap();
         self.end_walpost(daemon, &slot).await;
-        Run { seconds, cpu_seconds, peak_kib: Some(peak_kib) }
+        Run { seconds, cpu_seconds, peak_kib: Some(peak_kib), servers: None }
     }
 
     /// An empty stream, a slot at the beginning, and the settings for it.

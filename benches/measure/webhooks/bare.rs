@@ -37,7 +37,7 @@ pub(super) async fn sent(receiver: &Receiver, sample: Vec<u8>, requests: u32) ->
     };
     let begun = Instant::now();
     let cpu_seconds = tokio::task::spawn_blocking(sender).await.unwrap();
-    Run { seconds: begun.elapsed().as_secs_f64(), cpu_seconds, peak_kib: None }
+    Run { seconds: begun.elapsed().as_secs_f64(), cpu_seconds, peak_kib: None, servers: None }
 }
 
 async fn one_connection(port: u16, mut request: Vec<u8>, next: &AtomicU32, requests: u32) {

@@ -74,5 +74,5 @@ async fn delivered(world: &World, ordering: &str, round: u32, events: u32) -> (R
     assert_eq!(worker.terminate().await, 0);
     receiver.requests().assert_each_once(wanted);
     let sample = receiver.requests().sample.clone();
-    (Run { seconds, cpu_seconds, peak_kib: Some(peak_kib) }, sample)
+    (Run { seconds, cpu_seconds, peak_kib: Some(peak_kib), servers: None }, sample)
 }
