@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import router, transaction
+from django.db import connections, router, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def emitting(using: str | None = None) -> Iterator[Emitter]:
     with transaction.atomic(using=alias):
         emitter = Emitter(alias)
         yield emitter
-        OutboxEvent.objects.insert(emitter.events, alias)
+        OutboxEvent.objects.insert(emitter.events, connections[alias])
 
 
 def emits(
@@ -109,7 +109,7 @@ class Emitter:
         """
         from django_walpost.models import OutboxEvent
 
-        OutboxEvent.objects.alias_for([aggregate], self._alias)
+        OutboxEvent.objects.connection_for([aggregate], self._alias)
         row = OutboxEvent.objects.build(event_type, aggregate, payload, headers, id)
         self.events.append(row)
         return row

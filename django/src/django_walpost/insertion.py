@@ -12,12 +12,12 @@ from functools import cache
 from json.encoder import encode_basestring as quoted
 from typing import TYPE_CHECKING, TypeVar
 
-from django.db import connections
-
 from django_walpost.sql_files import quoted as quoted_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
     from django_walpost.models import AbstractOutboxEvent
 
@@ -43,10 +43,10 @@ WITH stored AS (
 SELECT created_at, xid FROM stored LIMIT 1"""
 
 
-def insert(rows: list[_E], table: str, alias: str) -> None:
+def insert(rows: list[_E], table: str, connection: BaseDatabaseWrapper) -> None:
     """Store rows that are built, and tell them what the database has added."""
     one, many = _statements(table)
-    with connections[alias].cursor() as cursor:
+    with connection.cursor() as cursor:
         if len(rows) == 1:
             cursor.execute(one, _values(rows[0]))
         else:
@@ -55,7 +55,7 @@ def insert(rows: list[_E], table: str, alias: str) -> None:
         created_at, xid = cursor.fetchone()
     for row in rows:
         row.created_at, row.xid = created_at, int(xid)
-        row._state.adding, row._state.db = False, alias
+        row._state.adding, row._state.db = False, connection.alias
 
 
 @cache

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from typing_extensions import Self
 
     from django_walpost.events import Aggregate, Event, Headers, Payload
@@ -97,19 +98,19 @@ class OutboxManager(models.Manager[_E]):
         using: str | None = None,
     ) -> _E:
         """Record one event in the transaction that is running; see :func:`django_walpost.record`."""
-        alias = self.alias_for([aggregate], using)
-        return self.insert([self.build(event_type, aggregate, payload, headers, id)], alias)[0]
+        connection = self.connection_for([aggregate], using)
+        return self.insert([self.build(event_type, aggregate, payload, headers, id)], connection)[0]
 
     def record_many(self, events: Iterable[Event], *, using: str | None = None) -> list[_E]:
         """Record events with one INSERT; see :func:`django_walpost.record_many`."""
         events = list(events)
         if not events:
             return []
-        alias = self.alias_for([event.aggregate for event in events], using)
+        connection = self.connection_for([event.aggregate for event in events], using)
         rows = [
             self.build(event.event_type, event.aggregate, event.payload, event.headers, event.id) for event in events
         ]
-        return self.insert(rows, alias)
+        return self.insert(rows, connection)
 
     async def arecord(self, event_type: str, **event: Any) -> _E:
         """Record one event, from a coroutine."""
@@ -142,16 +143,16 @@ class OutboxManager(models.Manager[_E]):
         row.encode_payload()
         return row
 
-    def insert(self, rows: list[_E], alias: str) -> list[_E]:
+    def insert(self, rows: list[_E], connection: BaseDatabaseWrapper) -> list[_E]:
         """Store built rows with one INSERT."""
         if not rows:
             return rows
         if self.model.has_plain_columns():
-            insert(rows, self.model._meta.db_table, alias)
+            insert(rows, self.model._meta.db_table, connection)
             return rows
-        return self.get_queryset().using(alias).bulk_create(rows)
+        return self.get_queryset().using(connection.alias).bulk_create(rows)
 
-    def alias_for(self, aggregates: Iterable[Aggregate], using: str | None) -> str:
+    def connection_for(self, aggregates: Iterable[Aggregate], using: str | None) -> BaseDatabaseWrapper:
         """Return the database that events go to: the one where their aggregates are written.
 
         Raises:
@@ -169,8 +170,7 @@ class OutboxManager(models.Manager[_E]):
                 "transaction cannot cover them: record each event in the database of its aggregate."
             )
         (alias,) = aliases
-        _check_transaction(alias)
-        return alias
+        return _connection_in_transaction(alias)
 
 
 def _home_of(aggregate: Aggregate) -> str | None:
@@ -178,8 +178,8 @@ def _home_of(aggregate: Aggregate) -> str | None:
     return router.db_for_write(type(aggregate), instance=aggregate) if isinstance(aggregate, models.Model) else None
 
 
-def _check_transaction(alias: str) -> None:
-    """Refuse a database that is not Postgres, or in which no transaction is running."""
+def _connection_in_transaction(alias: str) -> BaseDatabaseWrapper:
+    """Return a database; refuse one that is not Postgres, or in which no transaction is running."""
     try:
         connection = connections[alias]
     except ConnectionDoesNotExist as error:
@@ -188,11 +188,11 @@ def _check_transaction(alias: str) -> None:
         raise WrongDatabase(f"The database {alias!r} is {connection.vendor}; the outbox is in Postgres.")
     if connection.in_atomic_block:
         # Code that works only in the transaction that TestCase puts around a test does not work.
-        blocks = getattr(connection, "atomic_blocks", [None])
-        if not all(getattr(block, "_from_testcase", False) for block in blocks):
-            return
+        for block in getattr(connection, "atomic_blocks", [None]):
+            if not getattr(block, "_from_testcase", False):
+                return connection
     elif not connection.get_autocommit():
-        return
+        return connection
     raise NotInTransaction(
         f"An event was recorded outside a transaction on the database {alias!r}. Record it inside the "
         f'`transaction.atomic(using="{alias}")` that changes the data, so that both are committed or neither.'
