@@ -20,9 +20,10 @@ use crate::{
 
 /// The workload, once with single-row transactions and once with larger ones.
 const ROWS_PER_TRANSACTION: [u32; 2] = [1, 100];
-/// Who drains it, in the order of the table. The broker alone comes behind a walpost, whose messages it gets.
+/// Who drains it, in the order of the table; and the broker alone, which comes behind walpost, whose messages it gets.
 const PROGRAMS: [&str; 5] =
     ["pg_recvlogical", "bare relay", "walpost without delivery status", "walpost", "JetStream alone"];
+const DRAINS: usize = PROGRAMS.len() - 1;
 
 pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
     let (events, rounds) = (arguments.number("--events", 500_000), arguments.number("--rounds", 3));
@@ -32,11 +33,20 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
         let mut runs = [const { Vec::new() }; PROGRAMS.len()];
         for round in 1..=rounds {
             println!("{events} events, {per_transaction} a transaction, round {round} of {rounds}");
-            runs[0].push(watched(world, backlog.pg_recvlogical()).await);
-            runs[1].push(watched(world, backlog.probe()).await);
-            runs[2].push(watched(world, backlog.walpost(Status::Missing)).await);
-            runs[3].push(watched(world, backlog.walpost(Status::Kept)).await);
-            runs[4].push(watched(world, backlog.jetstream_alone()).await);
+            // Each is the first one and the last one in turn, in case it matters who came before.
+            for turn in 0..DRAINS {
+                let program = (turn + usize::try_from(round).unwrap()) % DRAINS;
+                let run = match program {
+                    0 => watched(world, backlog.pg_recvlogical()).await,
+                    1 => watched(world, backlog.probe()).await,
+                    2 => watched(world, backlog.walpost(Status::Missing)).await,
+                    _ => watched(world, backlog.walpost(Status::Kept)).await,
+                };
+                runs[program].push(run);
+                if program == DRAINS - 1 {
+                    runs[DRAINS].push(watched(world, backlog.jetstream_alone()).await);
+                }
+            }
         }
         let medians = runs.each_ref().map(|runs| Run::median(runs));
         let programs: Vec<Value> =
