@@ -2,7 +2,7 @@
 //!
 //! `-- latency --rates 500,2500 --seconds 20`; half of the most that flows is added. Each row carries `clock_timestamp()`,
 //! and an ordered pull consumer in this process compares it with the clock when the message has come; so the commit with its
-//! sync to disk is in it. The application keeps its schedule whatever the servers do: who is late catches up. The
+//! sync to disk is in it, and stands beside it, as the application saw it. The application keeps its schedule whatever the servers do: who is late catches up. The
 //! most that flows: an application that commits as fast as it can, and what reaches the consumer meanwhile.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::{
     arguments::Arguments,
     percentiles::{now_us, percentiles_ms},
-    producer::{Pace, Producer},
+    producer::{Commit, Pace, Producer},
     results::{rounded, table},
     support::daemon::Daemon,
     usage::cpu_seconds_of_threads,
@@ -47,17 +47,30 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
     let row = |(wanted, load): &(u32, Load)| {
         let mut row = vec![wanted.to_string(), load.arrived_per_second(seconds).to_string()];
         row.extend(percentiles_ms(&load.latencies_us).map(|ms| format!("{ms:.2}")));
+        row.extend(load.commits_ms().map(|ms| format!("{ms:.2}")));
         row.push(format!("{:.1}", load.cpu_us_per_event()));
         row
     };
-    let header = ["events/s", "reached", "p50 ms", "p95 ms", "p99 ms", "max ms", "CPU us/event"];
+    let header = [
+        "events/s",
+        "reached",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "max ms",
+        "p50 of commits",
+        "p99 of commits",
+        "CPU us/event",
+    ];
     println!("{}", table(&header, loads.iter().map(row)));
     println!("the most that flows: {} events/s", half * 2);
     let described = |(wanted, load): &(u32, Load)| {
         let [p50, p95, p99, max] = percentiles_ms(&load.latencies_us);
+        let [commit_p50, commit_p99] = load.commits_ms();
         json!({
             "per_second": wanted, "reached_per_second": load.arrived_per_second(seconds),
             "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": max,
+            "commit_p50_ms": commit_p50, "commit_p99_ms": commit_p99,
             "cpu_us_per_event": load.cpu_us_per_event(),
         })
     };
@@ -69,6 +82,8 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
 struct Load {
     /// How long each event was under way, sorted.
     latencies_us: Vec<u64>,
+    /// How long each transaction took the application, sorted.
+    commits_us: Vec<u64>,
     cpu_seconds: f64,
 }
 
@@ -86,15 +101,15 @@ async fn under_load(world: &World, daemon: &Daemon, per_second: Option<u32>, sec
         sleep(WARM_UP).await;
         let (begin, used) = (now_us(), cpu_seconds_of_threads(daemon.pid_number()));
         sleep(counted).await;
-        (begin..now_us(), cpu_seconds_of_threads(daemon.pid_number()) - used, producer.stop().await)
+        (begin..now_us(), cpu_seconds_of_threads(daemon.pid_number()) - used, producer.commits().await)
     };
     let mut clock = std::pin::pin!(clock);
-    let mut committed = None;
-    while committed.is_none_or(|committed| arrivals.len() < committed) {
+    let mut commits = None;
+    while commits.as_ref().is_none_or(|commits: &Vec<Commit>| arrivals.len() < commits.len()) {
         tokio::select! {
             biased;
-            (at, used, all) = &mut clock, if committed.is_none() => {
-                (window, cpu_seconds, committed) = (at, used, Some(usize::try_from(all).unwrap()));
+            (at, used, all) = &mut clock, if commits.is_none() => {
+                (window, cpu_seconds, commits) = (at, used, Some(all));
             }
             message = timeout(PATIENCE, messages.next()) => {
                 let message = message.expect("each event arrives").unwrap().unwrap();
@@ -106,12 +121,21 @@ async fn under_load(world: &World, daemon: &Daemon, per_second: Option<u32>, sec
     let counts = arrivals.into_iter().filter(|(arrived, _)| window.contains(arrived));
     let mut latencies_us: Vec<u64> = counts.map(|(arrived, body)| arrived.saturating_sub(inserted(&body))).collect();
     latencies_us.sort_unstable();
-    Load { latencies_us, cpu_seconds }
+    let commits = commits.into_iter().flatten().filter(|commit| window.contains(&commit.at_us));
+    let mut commits_us: Vec<u64> = commits.map(|commit| commit.took_us).collect();
+    commits_us.sort_unstable();
+    Load { latencies_us, commits_us, cpu_seconds }
 }
 
 impl Load {
     fn arrived_per_second(&self, seconds: u32) -> u32 {
         u32::try_from(self.latencies_us.len()).unwrap() / seconds
+    }
+
+    /// p50 and p99 of the transactions alone.
+    fn commits_ms(&self) -> [f64; 2] {
+        let [p50, _, p99, _] = percentiles_ms(&self.commits_us);
+        [p50, p99]
     }
 
     fn cpu_us_per_event(&self) -> f64 {

@@ -16,6 +16,8 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_postgres::{Client, NoTls};
 
+use crate::percentiles::now_us;
+
 /// The load of an application.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -31,7 +33,16 @@ pub(crate) struct Pace {
 pub(crate) struct Producer {
     committed: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<Vec<Commit>>,
+}
+
+/// A transaction as the application sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Commit {
+    /// When it was done, by the clock of the row.
+    pub(crate) at_us: u64,
+    /// How long it took: the insert, and the commit.
+    pub(crate) took_us: u64,
 }
 
 impl Producer {
@@ -51,8 +62,8 @@ impl Producer {
                 let clients = join_all((0..pace.sessions).map(|_| connect(&url, pace.synchronous))).await;
                 let begin = Instant::now();
                 let session = |(client, place)| commit(client, pace.ticks(begin, place), (&numbers, &count, &end));
-                join_all(clients.into_iter().zip(0..).map(session)).await;
-            });
+                join_all(clients.into_iter().zip(0..).map(session)).await.concat()
+            })
         });
         Self { committed, stop, thread }
     }
@@ -64,9 +75,13 @@ impl Producer {
 
     /// Ends it; how many were committed.
     pub(crate) async fn stop(self) -> u64 {
+        u64::try_from(self.commits().await.len()).unwrap()
+    }
+
+    /// Ends it; what was committed, in no order.
+    pub(crate) async fn commits(self) -> Vec<Commit> {
         self.stop.store(true, Relaxed);
-        tokio::task::spawn_blocking(|| self.thread.join().unwrap()).await.unwrap();
-        self.committed.load(Relaxed)
+        tokio::task::spawn_blocking(|| self.thread.join().unwrap()).await.unwrap()
     }
 }
 
@@ -89,8 +104,12 @@ async fn connect(url: &str, synchronous: bool) -> Client {
     client
 }
 
-async fn commit(client: Client, mut ticks: Option<Interval>, shared: (&AtomicU64, &AtomicU64, &AtomicBool)) {
-    let (numbers, committed, end) = shared;
+async fn commit(
+    client: Client,
+    mut ticks: Option<Interval>,
+    (numbers, committed, end): (&AtomicU64, &AtomicU64, &AtomicBool),
+) -> Vec<Commit> {
+    let mut commits = Vec::new();
     let insert = "INSERT INTO outbox (id, aggregate_type, aggregate_id, event_type, payload)
                   VALUES (gen_random_uuid(), 'order', ($1::int8 % 1000)::text, 'placed',
                           jsonb_build_object('n', $1::int8, 'us', (extract(epoch FROM clock_timestamp()) * 1000000)::int8,
@@ -101,7 +120,10 @@ async fn commit(client: Client, mut ticks: Option<Interval>, shared: (&AtomicU64
             ticks.tick().await;
         }
         let number = i64::try_from(numbers.fetch_add(1, Relaxed)).unwrap();
+        let begun = Instant::now();
         client.execute(&insert, &[&number]).await.unwrap();
         committed.fetch_add(1, Relaxed);
+        commits.push(Commit { at_us: now_us(), took_us: begun.elapsed().as_micros().try_into().unwrap() });
     }
+    commits
 }
