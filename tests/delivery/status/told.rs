@@ -28,12 +28,12 @@ async fn whoever_listens_is_woken_when_an_event_is_published() {
     settings.set_up().await;
     let daemon = settings.lead().await;
     let (client, mut connection) = Box::pin(tokio_postgres::connect(&url, NoTls)).await.unwrap();
-    let (heard, mut notifications) = mpsc::unbounded_channel();
+    let (heard, mut notifications) = mpsc::channel(64);
     tokio::spawn(async move {
         let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
         while let Some(Ok(message)) = messages.next().await {
             if let AsyncMessage::Notification(told) = message {
-                heard.send((told.channel().to_owned(), told.payload().to_owned())).unwrap();
+                heard.send((told.channel().to_owned(), told.payload().to_owned())).await.unwrap();
             }
         }
     });
