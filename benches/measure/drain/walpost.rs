@@ -34,7 +34,7 @@ impl Backlog<'_> {
         let settings = self.settings.clone().with("POSTGRES_SLOT", &slot);
         match status {
             Status::Missing => {
-                self.world.sql.batch_execute("DROP TABLE walpost_dead_letter CASCADE").await.unwrap();
+                self.world.sql.batch_execute("DROP TABLE IF EXISTS walpost_dead_letter CASCADE").await.unwrap();
             }
             Status::Kept => drop(settings.set_up().await),
         }
