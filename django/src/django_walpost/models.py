@@ -87,7 +87,7 @@ class AbstractOutboxEvent(models.Model):
         """Return a row of the values of :data:`WRITTEN`.
 
         A plain class is given them as Django gives them to an instance that was pickled. Going through each field, as
-        the constructor does, is a sixth of what recording costs.
+        the constructor does, is a sixth of what recording costs beyond the INSERT.
         """
         if not cls.has_plain_columns() or cls.__init__ is not models.Model.__init__:
             return cls(**dict(zip(WRITTEN, values, strict=True)))
