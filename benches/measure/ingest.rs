@@ -25,7 +25,7 @@ use walpost::sandbox::servers::{NatsCluster, NatsOptions, PrivateNats};
 
 use crate::{
     arguments::Arguments,
-    drain::{Backlog, Shape, Status, WORKLOAD},
+    drain::{Backlog, Shape, Status, WORKLOAD, id},
     results::{cell, rounded, table},
     usage::Usage,
     world::{STREAM, World},
@@ -182,11 +182,6 @@ impl Source<'_> {
         message.1.insert("Nats-Expected-Last-Sequence", HeaderValue::from(sequence - 1));
         message
     }
-}
-
-/// The id of the message with this sequence.
-fn id(sequence: u64) -> String {
-    uuid::Uuid::from_u128(sequence.into()).to_string()
 }
 
 /// A connection, and how far it is.

@@ -69,6 +69,6 @@ fn placed(mut headers: HeaderMap, before: u64) -> HeaderMap {
 }
 
 /// The id of the message with this sequence.
-fn id(sequence: u64) -> String {
+pub(crate) fn id(sequence: u64) -> String {
     uuid::Uuid::from_u128(sequence.into()).to_string()
 }

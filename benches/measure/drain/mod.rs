@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-pub(crate) use self::walpost::Status;
+pub(crate) use self::{jetstream::id, walpost::Status};
 use crate::{support::daemon::Settings, world::World};
 
 /// What a backlog consists of.
