@@ -24,7 +24,7 @@ use crate::{
     secret_source::without_line_end,
     webhooks::{
         BodyFormat, Endpoint, EndpointName, ExtraHeader, Guard, Ordering, Schedule, SigningSecret, Start, Target,
-        is_filter,
+        TargetError, is_filter,
     },
 };
 
@@ -32,7 +32,7 @@ use crate::{
 pub(super) struct Surroundings<'a> {
     /// What the names of fields begin with when something is wrong with one.
     pub(super) of: Option<&'static str>,
-    /// The addresses that may be connected to.
+    /// The addresses and ports that may be connected to.
     pub(super) guard: &'a Guard,
     /// What an endpoint gets that names no subjects.
     pub(super) all_subjects: &'a [String],
@@ -74,10 +74,9 @@ impl Fields<'_> {
         let is_plain_allowed = self.switch("plain_http", false);
         let guard = self.around.guard;
         let target = self.required("url", |text| {
-            let hint =
-                "an address in your own network must be in webhooks.allow_addresses, http needs plain_http = true";
             let plain = is_plain_allowed.unwrap_or(true);
-            Target::parse(text, plain, guard).map_err(|error| Reason::new(error.to_string()).hint(hint))
+            Target::parse(text, plain, guard)
+                .map_err(|error| Reason::new(error.to_string()).hint(hint_for(&error, guard)))
         });
         let secrets = self.secrets();
         let subjects = self.subjects();
@@ -266,6 +265,14 @@ impl Fields<'_> {
             Origin::File { path: file, .. } => file.parent().unwrap_or(Path::new("")).join(path),
             _ => path.into(),
         }
+    }
+}
+
+/// What would make a URL one that is right.
+fn hint_for(error: &TargetError, guard: &Guard) -> String {
+    match error {
+        TargetError::Port(_) => format!("webhooks.allow_ports says which they may have; now {}", guard.ports()),
+        _ => "an address in your own network must be in webhooks.allow_addresses, http needs plain_http = true".to_owned(),
     }
 }
 

@@ -130,6 +130,8 @@ keys! {
         Kind::Duration { min: Duration::from_secs(1), max: DAY }, Preset::Value("10s");
     /// Networks that endpoints may be in besides the public internet, separated by commas: `127.0.0.1/32, 10.1.0.0/16`.
     WEBHOOKS_ALLOW_ADDRESSES = "webhooks.allow_addresses", Kind::Text, Preset::Unset("public addresses only");
+    /// The ports that endpoints may have, separated by commas, ranges with a hyphen: `443, 8443, 9000-9999`.
+    WEBHOOKS_ALLOW_PORTS = "webhooks.allow_ports", Kind::Text, Preset::Unset("any for endpoints in the file; 80, 443 and 8443 for those in a table");
     /// A file of certificates (PEM) that the endpoints' are verified against.
     WEBHOOKS_TLS_CA = "webhooks.tls_ca", Kind::Path, Preset::Unset("the system's certificates");
 

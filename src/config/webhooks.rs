@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     outbox::TableNameError,
-    webhooks::{Cidr, Endpoint, Guard},
+    webhooks::{Cidr, Endpoint, Guard, Ports, PortsError},
 };
 
 /// Where events are sent to over HTTP.
@@ -23,7 +23,7 @@ use crate::{
 pub struct Webhooks {
     /// How long an instance that says nothing keeps an endpoint from the others.
     pub lease: Duration,
-    /// The addresses that may be connected to.
+    /// The addresses and ports that may be connected to.
     pub guard: Guard,
     /// Certificates that receivers' are verified against; the system's if absent.
     pub tls_ca: Option<PathBuf>,
@@ -59,6 +59,7 @@ impl Webhooks {
     pub(super) fn read(reader: &mut Reader, nats: Option<&Nats>) -> Option<Self> {
         let lease = reader.duration(&keys::WEBHOOKS_LEASE);
         let allowed = reader.optional(&keys::WEBHOOKS_ALLOW_ADDRESSES, networks);
+        let ports = reader.optional(&keys::WEBHOOKS_ALLOW_PORTS, ports);
         let tls_ca = reader.path(&keys::WEBHOOKS_TLS_CA);
         let source = reader.required(&keys::WEBHOOKS_SOURCE, |text| one_of(text, &Source::WORDS));
         let table = reader.required(&keys::WEBHOOKS_TABLE, |text| {
@@ -66,11 +67,12 @@ impl Webhooks {
         });
         let refresh = reader.duration(&keys::WEBHOOKS_REFRESH);
         let guard = Guard::allowing(allowed.clone().flatten().unwrap_or_default());
+        let guard = guard.at_ports(ports.clone().flatten().unwrap_or_else(|| usual_ports(source)));
         let subjects = nats.map_or_else(Vec::new, |nats| vec![nats.subject.stream_subjects()]);
         let read = read_endpoints(reader, source, &guard, &subjects);
 
         let (lease, tls_ca, table, refresh) = (lease?, tls_ca?, table?, refresh?);
-        allowed?;
+        allowed.and(ports)?;
         let table = EndpointTable { name: table, refresh, guard: guard.clone(), subjects };
         let table = Some(table).filter(|_| source == Some(Source::Table));
         let (endpoints, origins) = read?;
@@ -114,6 +116,17 @@ fn read_endpoints(
         }
     }
     is_whole.then_some((endpoints, origins))
+}
+
+/// The ports that endpoints may have if nobody says which. The file is the operator's, who knows where receivers are; rows
+/// may be written by anybody whom an application lets.
+fn usual_ports(source: Option<Source>) -> Ports {
+    if source == Some(Source::Table) { Ports::of_the_web() } else { Ports::any() }
+}
+
+/// Ports with commas between them.
+fn ports(text: &str) -> Result<Ports, Reason> {
+    text.parse().map_err(|error: PortsError| Reason::new(format!("{}: {error}", quoted(text))))
 }
 
 /// Networks with commas between them.

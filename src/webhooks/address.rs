@@ -1,4 +1,4 @@
-//! The address guard: which addresses may be connected to.
+//! The address guard: which addresses, and which ports, may be connected to.
 //!
 //! Endpoints are written by people who need not be friends, and their names resolve to whatever their owners like. So every
 //! address is judged where the connection is made, after the name was resolved; what is not public is refused unless the
@@ -10,6 +10,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
+
+use super::ports::Ports;
 
 /// IPv4 networks that are not public.
 const V4_REFUSED: [(Ipv4Addr, u8); 16] = [
@@ -54,16 +56,32 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// What may be connected to: public addresses, and the networks that somebody allowed.
+/// What may be connected to: public addresses, and the networks that somebody allowed; there, the ports that may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guard {
     allowed: Vec<Cidr>,
+    ports: Ports,
 }
 
 impl Guard {
-    /// Allows these networks besides public addresses.
+    /// Allows these networks besides public addresses, and any port.
     pub fn allowing(allowed: Vec<Cidr>) -> Self {
-        Self { allowed }
+        Self { allowed, ports: Ports::any() }
+    }
+
+    /// The same with these ports alone.
+    pub fn at_ports(self, ports: Ports) -> Self {
+        Self { ports, ..self }
+    }
+
+    /// The ports that may be connected to.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Whether this port may be connected to, wherever it is.
+    pub fn admits_port(&self, port: u16) -> bool {
+        self.ports.contains(port)
     }
 
     /// Whether this address may be connected to.

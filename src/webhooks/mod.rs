@@ -23,6 +23,7 @@ mod event;
 mod ledger;
 mod metrics;
 mod port;
+mod ports;
 mod reader;
 mod retry;
 mod service;
@@ -45,6 +46,7 @@ pub use self::{
     ledger::{Lane, Ledger, Ordering, Saved, SavedEvent},
     metrics::Metrics as WebhookMetrics,
     port::Port,
+    ports::{Ports, PortsError},
     retry::{Schedule, ScheduleError, retry_after},
     service::{Roster, Served, Service},
     signature::{SecretError, SigningSecret, signature_header},

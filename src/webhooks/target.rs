@@ -43,6 +43,9 @@ impl Target {
         }
         let host = url.host().ok_or(TargetError::Unreadable)?.to_owned();
         let port = url.port_or_known_default().ok_or(TargetError::Unreadable)?;
+        if !guard.admits_port(port) {
+            return Err(TargetError::Port(port));
+        }
         let authority = match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_string(),
@@ -107,7 +110,7 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Why a URL is refused. Shows nothing of it but an address.
+/// Why a URL is refused. Shows nothing of it but an address or a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// No URL.
@@ -131,6 +134,9 @@ pub enum TargetError {
     /// An address that is not public.
     #[error("{0} is no address of the public internet")]
     Address(IpAddr),
+    /// A port that is not among those that endpoints may have.
+    #[error("port {0} is not one that endpoints may have")]
+    Port(u16),
 }
 
 #[cfg(test)]
@@ -213,6 +219,29 @@ mod tests {
         assert_eq!((target.name().as_str(), target.authority()), ("2606:4700:4700::1111", "[2606:4700:4700::1111]"));
         let allowed = Guard::allowing(vec!["127.0.0.0/8".parse().unwrap()]);
         assert_eq!(Target::parse("http://127.1:80/", true, &allowed).unwrap().authority(), "127.0.0.1");
+    }
+
+    #[test]
+    fn a_port_is_judged_however_it_is_given() {
+        let guard = Guard::default().at_ports("443, 8000-8999".parse().unwrap());
+        for text in ["https://example.com/", "https://example.com:443/", "http://example.com:8000/", "http://1.1.1.1:8999/"]
+        {
+            assert!(Target::parse(text, true, &guard).is_ok(), "{text}");
+        }
+        for (text, port) in [
+            ("http://example.com/", 80),
+            ("https://example.com:80/", 80),
+            ("https://example.com:6379/", 6379),
+            ("https://example.com:00022/", 22),
+            ("https://[2606:4700:4700::1111]:9000/", 9000),
+            ("https://example.com:0/", 0),
+            // Both are wrong; the port is seen first.
+            ("http://127.0.0.1:5432/", 5432),
+        ] {
+            assert_eq!(Target::parse(text, true, &guard), Err(TargetError::Port(port)), "{text}");
+        }
+        assert_eq!(parse("https://example.com:0/"), Err(TargetError::Port(0)));
+        assert!(parse("https://example.com:1/").is_ok());
     }
 
     proptest! {

@@ -194,6 +194,31 @@ async fn of_several_addresses_only_the_admitted_are_connected_to() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_not_allowed_is_not_connected_to_whoever_names_it() {
+    let receiver = Receiver::start(Manner::Says(OK)).await;
+    let port = receiver.port();
+    let only = |ports: String| loopback().at_ports(ports.parse().unwrap());
+    let url = format!("http://127.0.0.1:{port}/");
+    assert_eq!(Target::parse(&url, true, &only("443".to_owned())), Err(TargetError::Port(port)));
+
+    // Read when it was allowed: it is judged again where the connection is made.
+    let target = Target::parse(&url, true, &loopback()).unwrap();
+    let client_at = |guard, resolver, target: &Target| {
+        HttpClient::new(target.clone(), guard, resolver, tls_config(None).unwrap(), PATIENCE)
+    };
+    let narrowed = client_at(only("443".to_owned()), Resolver::system(), &target);
+    assert_eq!(narrowed.post(&delivery("{}")).await, Outcome::AddressRefused);
+    // A resolver that gives another port than it was asked for.
+    let elsewhere = Resolver::by(move |_, _| async move { Ok(vec![SocketAddr::new(HERE, port)]) }.boxed());
+    let guard = only("443".to_owned());
+    let named = Target::parse("http://named.example:443/", true, &guard).unwrap();
+    assert_eq!(client_at(guard, elsewhere, &named).post(&delivery("{}")).await, Outcome::AddressRefused);
+    assert_eq!(receiver.connections(), 0);
+    let allowed = client_at(only(format!("443, {port}")), Resolver::system(), &target);
+    assert_eq!(allowed.post(&delivery("{}")).await.status(), Some(200));
+}
+
+#[tokio::test]
 async fn the_system_s_names_are_judged_too() {
     let receiver = Receiver::start(Manner::Says(OK)).await;
     let client = client(&format!("http://localhost:{}/", receiver.port()), Guard::default(), Resolver::system(), None);

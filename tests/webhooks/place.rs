@@ -42,7 +42,8 @@ impl Place {
 
     /// With a relay that leads, and a table of endpoints that has no row yet.
     pub(crate) async fn set_with_table() -> Self {
-        Self::make("[webhooks]\nsource = \"table\"\nrefresh = \"100ms\"\n", true).await
+        let ports = "allow_ports = \"1024-65535\"";
+        Self::make(&format!("[webhooks]\nsource = \"table\"\nrefresh = \"100ms\"\n{ports}\n"), true).await
     }
 
     async fn make(file: &str, has_table: bool) -> Self {

@@ -171,6 +171,16 @@ async fn a_row_that_is_wrong_is_told_with_all_that_is_and_stops_nobody_else() {
     place.record(5, 2).await;
     wait::until("the good one has everything", async || good.taken() == place.committed().await).await;
     assert_eq!(broken.all().len(), 5);
+    // Nor at a port that endpoints may not have.
+    place.update("broken", "url = 'https://example.com:443/'").await;
+    wait::until("the port is told", async || worker.log().contains("url: port 443 is not one that endpoints may have"))
+        .await;
+    let hint = "webhooks.allow_ports says which they may have; now 1024-65535";
+    let listed = place.run(&["webhooks", "list"]).await;
+    assert!(listed.contains(&format!("url: port 443 is not one that endpoints may have ({hint})")), "{listed}");
+    let refused = place.settings().run(&["webhooks", "test", "broken"]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("port 443") && refused.stderr.contains(hint), "{}", refused.stderr);
     place.update("broken", &format!("url = '{}'", broken.url())).await;
     wait::until("it gets what waited", async || broken.taken().len() == 10).await;
     assert_eq!(worker.terminate().await, 0);

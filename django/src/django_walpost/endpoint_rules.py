@@ -1,7 +1,7 @@
 """What an endpoint of webhooks may hold: the rules of walpost, so that nothing is stored that it would not serve.
 
-walpost reads the rows, and has the last word: which addresses it may connect to is known to it alone. The cases in
-``tests/fixtures/webhook_endpoints.json`` are judged by both.
+walpost reads the rows, and has the last word: which addresses and ports it may connect to is known to it alone. The
+cases in ``tests/fixtures/webhook_endpoints.json`` are judged by both.
 """
 
 from __future__ import annotations

@@ -146,6 +146,41 @@ url = "https://2130706433/"
 }
 
 #[test]
+fn ports_are_those_that_are_allowed_where_a_table_may_be_anybody_s_only_the_usual_ones() {
+    let at = |port: u16, more: &str| {
+        let webhooks = format!("[webhooks]\n{more}\n");
+        webhooks + &endpoint("").replace("example.com", &format!("example.com:{port}"))
+    };
+    // The file is written by whoever runs this: any port, unless that is narrowed.
+    for (port, more) in [(6379, ""), (6379, "allow_ports = \"6379\""), (9001, "allow_ports = \"443, 9000-9999\"")] {
+        assert!(load(&at(port, more)).is_ok(), "{port} {more}");
+    }
+    let refused = load(&at(6379, "allow_ports = \"443, 9000-9999\"")).unwrap_err();
+    let [problem] = &refused.iter().collect::<Vec<_>>()[..] else { panic!("{refused:?}") };
+    assert!(problem.to_string().ends_with(":7: webhooks.endpoint.url: port 6379 is not one that endpoints may have"));
+    assert_eq!(problem.hint(), Some("webhooks.allow_ports says which they may have; now 443, 9000-9999"));
+    assert_eq!(
+        problems(&at(443, "allow_ports = \"443, 0\"")),
+        ["4: webhooks.allow_ports: `443, 0`: not ports from 1 to 65535, or ranges of them, with commas between them"]
+    );
+
+    let row = |port: u16| format!(r#"{{"name": "a", "url": "https://example.com:{port}/x", "secrets": ["{SECRET}"]}}"#);
+    let table = |more: &str| {
+        let loaded = load(&format!("[webhooks]\nsource = \"table\"\n{more}\n")).unwrap();
+        loaded.config.webhooks.table.unwrap()
+    };
+    for port in [80, 443, 8443] {
+        assert!(table("").endpoint(&row(port)).is_ok(), "{port}");
+    }
+    let refused = table("").endpoint(&row(6379)).unwrap_err();
+    assert_eq!(refused.to_string(), "url: port 6379 is not one that endpoints may have");
+    assert_eq!(refused.problems[0].hint(), Some("webhooks.allow_ports says which they may have; now 80, 443, 8443"));
+    let others = table("allow_ports = \"6379\"");
+    assert!(others.endpoint(&row(6379)).is_ok() && others.endpoint(&row(443)).is_err());
+    assert!(table("allow_ports = \"1-65535\"").endpoint(&row(6379)).is_ok());
+}
+
+#[test]
 fn two_endpoints_have_two_names_and_tables_are_written_as_such() {
     let two = endpoint("") + &endpoint("");
     assert_eq!(problems(&two), ["8: webhooks.endpoint.name: `a` is the name of another endpoint"]);

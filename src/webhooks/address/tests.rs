@@ -134,6 +134,17 @@ fn what_is_allowed_is_admitted_and_nothing_beside_it() {
 }
 
 #[test]
+fn ports_are_those_that_are_allowed_and_any_if_nobody_said() {
+    let guard = Guard::allowing(vec!["10.1.0.0/16".parse().unwrap()]);
+    for port in [1, 22, 443, 6379, u16::MAX] {
+        assert!(guard.admits_port(port) && Guard::default().admits_port(port), "{port}");
+    }
+    let guard = guard.at_ports(Ports::of_the_web());
+    assert!(guard.admits(address("10.1.2.3")) && guard.admits_port(443) && !guard.admits_port(6379));
+    assert_eq!(guard.ports(), &Ports::of_the_web());
+}
+
+#[test]
 fn networks_are_read_or_refused() {
     for text in ["0.0.0.0/0", "10.0.0.0/8", "127.0.0.1/32", "::/0", "fd00::/8", "::1/128"] {
         assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);

@@ -129,7 +129,8 @@ pub async fn admitted(target: &Target, guard: &Guard, resolver: &Resolver) -> Re
         return Err(Outcome::Unresolved);
     }
     let canonical = all.into_iter().map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()));
-    let admitted: Vec<_> = canonical.filter(|address| guard.admits(address.ip())).take(MOST_ADDRESSES).collect();
+    let is_admitted = |address: &SocketAddr| guard.admits(address.ip()) && guard.admits_port(address.port());
+    let admitted: Vec<_> = canonical.filter(is_admitted).take(MOST_ADDRESSES).collect();
     if admitted.is_empty() { Err(Outcome::AddressRefused) } else { Ok(admitted) }
 }
 
