@@ -51,6 +51,7 @@ const COMMANDS: [(&str, &str); 27] = [
     ("walpost webhooks disable", "webhooks-disable"),
     ("walpost webhooks dead", "webhooks-dead"),
     ("walpost webhooks replay", "webhooks-replay"),
+    ("walpost webhooks discard", "webhooks-discard"),
     ("walpost webhooks attempts", "webhooks-attempts"),
     ("walpost sandbox", "sandbox"),
     ("walpost config", "config"),

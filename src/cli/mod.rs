@@ -39,7 +39,7 @@ pub use self::{
     setup::SetupArgs,
     status::StatusArgs,
     webhooks::{
-        AttemptsArgs, EndpointArgs, ReplayArgs, WebhooksArgs, WebhooksCommand, WebhooksListArgs, WebhooksRunArgs,
+        AttemptsArgs, DiscardArgs, EndpointArgs, ReplayArgs, WebhooksArgs, WebhooksCommand, WebhooksListArgs, WebhooksRunArgs,
         WebhooksShowArgs,
     },
 };

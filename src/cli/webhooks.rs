@@ -50,6 +50,8 @@ pub enum WebhooksCommand {
     Dead(WebhooksShowArgs),
     /// Send events of dead letters again; one that is delivered is a dead letter no more.
     Replay(ReplayArgs),
+    /// Give dead letters up, so that their events are not sent again.
+    Discard(DiscardArgs),
     /// Show the attempts to deliver one event, of the last seven days.
     Attempts(AttemptsArgs),
 }
@@ -100,12 +102,32 @@ pub struct ReplayArgs {
     /// The endpoint's name.
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: String,
-    /// The events' ids.
+    /// The events' ids, as `walpost webhooks dead` shows them.
     #[arg(value_name = "EVENT", required_unless_present = "all", conflicts_with = "all")]
     pub events: Vec<String>,
     /// All dead letters of the endpoint, up to a thousand.
     #[arg(long)]
     pub all: bool,
+}
+
+/// The arguments of `walpost webhooks discard`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The copies of the events are removed, and cannot be had back; `walpost webhooks attempts` tells of it
+for seven days. What is on its way again is kept.")]
+pub struct DiscardArgs {
+    /// The endpoint's name.
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: String,
+    /// The events' ids, as `walpost webhooks dead` shows them.
+    #[arg(value_name = "EVENT", required_unless_present = "all", conflicts_with = "all")]
+    pub events: Vec<String>,
+    /// All dead letters of the endpoint.
+    #[arg(long)]
+    pub all: bool,
+    /// Print in this form: human or json.
+    #[arg(long, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
+    pub format: OutputFormat,
 }
 
 /// The arguments of `walpost webhooks attempts`.
@@ -131,6 +153,7 @@ pub(super) fn run(args: &WebhooksArgs, config: &WorkerConfig, console: &mut Cons
         WebhooksCommand::Disable(args) => decide::wish(args, false, config, console),
         WebhooksCommand::Dead(args) => list::dead(args, config, console),
         WebhooksCommand::Replay(args) => decide::replay(args, config, console),
+        WebhooksCommand::Discard(args) => decide::discard(args, config, console),
         WebhooksCommand::Attempts(args) => list::attempts(args, config, console),
     }
 }

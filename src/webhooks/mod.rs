@@ -53,7 +53,7 @@ pub use self::{
     standing::{Condition, RefusedStanding, Standing, moment},
     stats::{EndpointSeen, EndpointStats},
     store::{
-        DeadLetter, Disabled, DisabledBy, EndpointLook, LetterSeen, LoggedAttempt, Look, OutboxSeen, OwnStream, Record,
+        DeadLetter, Disabled, DisabledBy, Discarded, EndpointLook, LetterSeen, LoggedAttempt, Look, OutboxSeen, OwnStream, Record,
         SaveError, SetupError, Store, StoreError, Stored, Wish, Written,
     },
     target::{Target, TargetError},

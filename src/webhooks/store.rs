@@ -3,6 +3,7 @@
 //! The record is written by compare-and-set: a write names the one before it, and is refused if there was another. A write
 //! whose answer is missing is looked up, not repeated. Reading goes to the streams' leaders, never to a replica.
 
+mod discard;
 mod letters;
 mod log;
 mod look;
@@ -25,6 +26,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 pub use self::{
+    discard::Discarded,
     letters::{DeadLetter, LetterSeen},
     log::LoggedAttempt,
     look::{EndpointLook, Look, Stored},

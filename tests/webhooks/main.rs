@@ -8,6 +8,7 @@ mod support;
 mod busy;
 mod client;
 mod delivers;
+mod discards;
 mod fails;
 mod hooks;
 mod oracle;

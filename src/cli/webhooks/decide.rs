@@ -1,16 +1,18 @@
-//! `walpost webhooks enable`, `disable` and `replay`: wishes for whichever instance delivers.
+//! `walpost webhooks enable`, `disable` and `replay`: wishes for whichever instance delivers; and `discard`.
 
 use std::io::Write;
 
-use super::{EndpointArgs, ReplayArgs, find, refused, store};
+use serde_json::json;
+
+use super::{DiscardArgs, EndpointArgs, ReplayArgs, find, refused, store};
 use crate::{
     cli::{
-        Exit, Failure,
+        Exit, Failure, OutputFormat,
         console::{Console, Ink},
         runtime,
     },
     config::{WorkerConfig, visible::visible},
-    webhooks::{LetterSeen, Wish},
+    webhooks::{Discarded, LetterSeen, StoreError, Wish},
 };
 
 /// Leaves a wish for whichever instance delivers.
@@ -41,15 +43,10 @@ pub(super) fn replay(args: &ReplayArgs, config: &WorkerConfig, console: &mut Con
         let name = find(config, &args.endpoint).await?.name.clone();
         let store = store(config).await?;
         let letters = store.letters(&name).await.map_err(refused)?;
-        let is_wanted =
-            |letter: &LetterSeen| args.all || letter.event.as_ref().is_some_and(|event| args.events.contains(event));
-        let (again, known): (Vec<u64>, Vec<String>) = letters
-            .into_iter()
-            .filter(is_wanted)
-            .take(MOST_AT_ONCE)
-            .map(|letter| (letter.sequence, letter.event.unwrap_or_default()))
-            .unzip();
-        let unknown: Vec<String> = args.events.iter().filter(|event| !known.contains(event)).cloned().collect();
+        let wanted = letters.into_iter().filter(|letter| args.all || args.events.contains(&letter.name()));
+        let wanted: Vec<_> = wanted.take(MOST_AT_ONCE).collect();
+        let again: Vec<u64> = wanted.iter().map(|letter| letter.sequence).collect();
+        let unknown = unknown(&args.events, &wanted);
         if !again.is_empty() {
             store.make_wish(&name, Wish { enabled: None, again: again.clone() }).await.map_err(refused)?;
         }
@@ -58,14 +55,64 @@ pub(super) fn replay(args: &ReplayArgs, config: &WorkerConfig, console: &mut Con
     let word = console.out().paint(Ink::Good, "sent again");
     writeln!(console.out(), "{word}  {} events to {name}", again.len())?;
     for event in &unknown {
-        let word = console.err().paint(Ink::Error, "error:");
-        let event: String = event.chars().flat_map(visible).collect();
-        writeln!(console.err(), "{word} {name} has no dead letter of event {event}")?;
+        tell(event, &format!("{name} has no dead letter of event"), console)?;
     }
     if again.len() == MOST_AT_ONCE {
         writeln!(console.err(), "There may be more: repeat when `walpost webhooks dead` shows that these are gone.")?;
     }
     Ok(if unknown.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Gives dead letters up.
+pub(super) fn discard(args: &DiscardArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
+    let (name, Discarded { gone, kept, error }) = runtime::block_on(async {
+        let name = find(config, &args.endpoint).await?.name.clone();
+        let store = store(config).await?;
+        let letters = store.letters(&name).await.map_err(refused)?;
+        let wanted = letters.into_iter().filter(|letter| args.all || args.events.contains(&letter.name())).collect();
+        let discarded = store.discard(&name, wanted).await.map_err(refused)?;
+        Ok((name, discarded))
+    })?;
+    let unknown = unknown(&args.events, gone.iter().chain(&kept));
+    match args.format {
+        OutputFormat::Human => {
+            let word = console.out().paint(Ink::Good, "discarded");
+            writeln!(console.out(), "{word}  {} dead letters of {name}", gone.len())?;
+        }
+        OutputFormat::Json => {
+            let told = json!({ "endpoint": name.as_str(), "discarded": gone, "kept": kept, "unknown": unknown });
+            writeln!(console.out(), "{told:#}")?;
+        }
+    }
+    if let Some(error) = error {
+        return Err(unfinished(error));
+    }
+    for letter in &kept {
+        tell(&letter.name(), "on its way again, and so its dead letter was kept: event", console)?;
+    }
+    for event in &unknown {
+        tell(event, &format!("{name} has no dead letter of event"), console)?;
+    }
+    Ok(if kept.is_empty() && unknown.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// What was named and is not among these.
+fn unknown<'a>(named: &[String], found: impl IntoIterator<Item = &'a LetterSeen>) -> Vec<String> {
+    let found: Vec<_> = found.into_iter().map(LetterSeen::name).collect();
+    named.iter().filter(|event| !found.contains(event)).cloned().collect()
+}
+
+/// Tells that something is not as it was wished with an event.
+fn tell(event: &str, what: &str, console: &mut Console) -> Result<(), Failure> {
+    let word = console.err().paint(Ink::Error, "error:");
+    let event: String = event.chars().flat_map(visible).collect();
+    Ok(writeln!(console.err(), "{word} {what} {event}")?)
+}
+
+/// Some are given up, and the others are not.
+fn unfinished(error: StoreError) -> Failure {
+    let hint = "repeat it: what is given up stays so; check that the NATS server runs";
+    Failure::new(error).with_hint(Some(hint))
 }
 
 /// How many events one wish names.

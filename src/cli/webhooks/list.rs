@@ -104,7 +104,7 @@ pub(super) fn dead(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut
             for letter in letters {
                 let or_nothing = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
                 let (attempts, at) = (letter.attempts.to_string(), moment(letter.at_ms).unwrap_or_default());
-                let (event, kind) = (or_nothing(letter.event), or_nothing(letter.event_type));
+                let (event, kind) = (letter.name(), or_nothing(letter.event_type));
                 let texts = [event, kind, or_nothing(letter.aggregate), letter.reason, attempts, at];
                 table.add_row(texts.map(|text| text.chars().flat_map(visible).collect::<String>()));
             }

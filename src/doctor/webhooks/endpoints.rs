@@ -113,7 +113,7 @@ fn dead(standing: &Standing) -> Finding {
         format!("{endpoint}: {} dead letter{plural}", grouped(*count)),
         format!(
             "see why with `walpost webhooks dead {endpoint}`, mend the endpoint, and have them sent again: \
-             `walpost webhooks replay {endpoint} --all`"
+             `walpost webhooks replay {endpoint} --all`; what nobody needs is given up by `walpost webhooks discard`"
         ),
     )
 }

@@ -51,6 +51,16 @@ pub struct LetterSeen {
     pub attempts: u32,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
+    /// The letter's own sequence, in the stream of webhooks.
+    #[serde(skip)]
+    pub stored: u64,
+}
+
+impl LetterSeen {
+    /// What people call it by: the event's id; the event's sequence, if no id is known.
+    pub fn name(&self) -> String {
+        self.event.clone().unwrap_or_else(|| self.sequence.to_string())
+    }
 }
 
 impl DeadLetter<'_> {
@@ -90,7 +100,7 @@ const SUBJECT: &str = "Walpost-Subject";
 const NO_BODY: &str = "Walpost-Without-Payload";
 
 impl Store {
-    fn letter_subject(&self, endpoint: &EndpointName, sequence: u64) -> String {
+    pub(super) fn letter_subject(&self, endpoint: &EndpointName, sequence: u64) -> String {
         format!("{}.{sequence}", self.subject("dead", endpoint))
     }
 
@@ -120,6 +130,17 @@ impl Store {
         let mut event = Event::read(sequence, &subject, Some(&message.headers), &message.payload);
         event.id = id;
         Ok(Some(event))
+    }
+
+    /// Whether there is a dead letter of an event.
+    pub async fn has_letter(&self, endpoint: &EndpointName, sequence: u64) -> Result<bool, StoreError> {
+        const WHAT: &str = "read a dead letter";
+        let stream = self.stream(&self.state_stream(), WHAT).await?;
+        match stream.get_last_raw_message_by_subject(&self.letter_subject(endpoint, sequence)).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_absence(&error) => Ok(false),
+            Err(error) => Err(StoreError::new(WHAT, error)),
+        }
     }
 
     /// Removes a dead letter.
@@ -171,5 +192,6 @@ fn seen(message: &Message) -> Option<LetterSeen> {
         reason: one(REASON)?,
         attempts: one(ATTEMPTS)?.parse().ok()?,
         at_ms: one(AT)?.parse().ok()?,
+        stored: message.info().ok()?.stream_sequence,
     })
 }

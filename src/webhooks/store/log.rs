@@ -24,7 +24,7 @@ pub struct LoggedAttempt {
     pub attempt: u32,
     /// When it began, in RFC 3339.
     pub at: String,
-    /// What came of it, in a word.
+    /// What came of it, in a word; `discarded` if somebody gave the event's dead letter up.
     pub outcome: String,
     /// The HTTP status, if there was an answer.
     pub status: Option<u16>,

@@ -50,8 +50,17 @@ pub(super) async fn lanes_of_open(
 pub(super) async fn wanted(worker: Arc<Worker>, granted: u64) -> Option<Wanted> {
     let wish = worker.store.wish(&worker.endpoint.name).await.ok().flatten();
     let Written { revision, value: Wish { enabled, again } } = wish.filter(|wish| wish.revision > granted)?;
+    let again = still_dead(&worker, again).await.ok()?;
     let again = lanes_of(&worker, again).await.ok()?;
     Some(Wanted { revision, enabled, again })
+}
+
+/// Those of these events that have dead letters: meanwhile others may have been delivered, or given up.
+async fn still_dead(worker: &Worker, sequences: Vec<u64>) -> Result<Vec<u64>, StoreError> {
+    let is_dead =
+        async |sequence: u64| Ok(worker.store.has_letter(&worker.endpoint.name, sequence).await?.then_some(sequence));
+    let looked = stream::iter(sequences).map(is_dead).buffered(LOOKED_UP_AT_ONCE);
+    looked.try_filter_map(async |dead| Ok(dead)).try_collect().await
 }
 
 /// The lane of each of these events; none for those that are gone, or if there is no order to keep.
