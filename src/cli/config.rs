@@ -11,7 +11,7 @@ use super::{
     console::{Console, Ink},
 };
 use crate::{
-    config::{EndpointTable, HIDDEN, Loaded, Origin, Row, Shown, WorkerConfig, visible::visible},
+    config::{EndpointTable, HIDDEN, Loaded, Origin, Row, Shown, Webhooks, WorkerConfig, visible::visible},
     webhooks::Endpoint,
 };
 
@@ -44,6 +44,9 @@ pub struct CheckArgs {
 /// The arguments of `walpost config show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
+    /// Print what `walpost webhooks` reads of it: it needs no login to Postgres.
+    #[arg(long)]
+    pub webhooks: bool,
     /// Print in this form: human or json.
     #[arg(long, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
     pub format: OutputFormat,
@@ -59,11 +62,16 @@ pub enum OutputFormat {
 }
 
 /// Prints every setting.
-pub(super) fn show(args: &ShowArgs, loaded: &Loaded, console: &mut Console) -> Result<Exit, Failure> {
+pub(super) fn show(
+    args: &ShowArgs,
+    rows: &[Row],
+    webhooks: &Webhooks,
+    console: &mut Console,
+) -> Result<Exit, Failure> {
+    let lines = lines(rows, webhooks);
     let text = match args.format {
-        OutputFormat::Human => table(&lines(loaded)),
+        OutputFormat::Human => table(&lines),
         OutputFormat::Json => {
-            let lines = lines(loaded);
             let rows: Vec<_> = lines.iter().map(JsonRow::from).collect();
             serde_json::to_string_pretty(&rows).map_err(Failure::new)?
         }
@@ -100,10 +108,9 @@ struct Line {
 }
 
 /// Every setting; then every endpoint of the file, or where they are else.
-fn lines(loaded: &Loaded) -> Vec<Line> {
+fn lines(rows: &[Row], webhooks: &Webhooks) -> Vec<Line> {
     let of_row =
         |row: &Row| Line { key: row.key.name().to_owned(), value: row.value.clone(), origin: row.origin.clone() };
-    let webhooks = &loaded.config.webhooks;
     let of_endpoint = |(endpoint, origin): (&Arc<Endpoint>, &Origin)| Line {
         key: format!("webhooks.endpoint.{}", endpoint.name),
         value: Shown::Text(endpoint.target.to_string()),
@@ -115,7 +122,7 @@ fn lines(loaded: &Loaded) -> Vec<Line> {
         origin: Origin::Table { name: table.name.to_string() },
     };
     let endpoints = webhooks.endpoints.iter().zip(&webhooks.origins).map(of_endpoint);
-    loaded.rows.iter().map(of_row).chain(endpoints).chain(webhooks.table.iter().map(of_table)).collect()
+    rows.iter().map(of_row).chain(endpoints).chain(webhooks.table.iter().map(of_table)).collect()
 }
 
 /// The settings as a table for people.

@@ -129,16 +129,23 @@ fn dispatch(cli: &Cli, environment: Vec<(OsString, OsString)>, console: &mut Con
         Command::Doctor(args) => doctor::run(args, &load()?.config, console),
         Command::Status(args) => status::run(args, &load()?.config, console),
         Command::Webhooks(args) => {
-            let config = Config::load_worker(&sources)?;
+            let config = Config::load_worker(&sources)?.config;
             let _log = start_log(&config.log, console)?;
             webhooks::run(args, &config, console)
         }
         Command::Sandbox(args) => sandbox::run(args, console),
         Command::Completions(args) => completions::run(args, console),
         Command::Man(args) => man::run(args, console),
-        Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => config::show(show, &load()?, console),
+        Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) if show.webhooks => {
+            let loaded = Config::load_worker(&sources)?;
+            config::show(show, &loaded.rows, &loaded.config.webhooks, console)
+        }
+        Command::Config(ConfigArgs { command: ConfigCommand::Show(show) }) => {
+            let loaded = load()?;
+            config::show(show, &loaded.rows, &loaded.config.webhooks, console)
+        }
         Command::Config(ConfigArgs { command: ConfigCommand::Check(CheckArgs { webhooks: true }) }) => {
-            config::check_worker(&Config::load_worker(&sources)?, console)
+            config::check_worker(&Config::load_worker(&sources)?.config, console)
         }
         Command::Config(ConfigArgs { command: ConfigCommand::Check(_) }) => config::check(&load()?, console),
     }

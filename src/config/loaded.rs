@@ -1,7 +1,7 @@
 //! The outcome of loading: the configuration, and each value as it may be shown.
 
 use super::{
-    Config,
+    Config, WorkerConfig,
     given::Given,
     key::{Key, Kind, Preset},
     keys,
@@ -17,6 +17,24 @@ pub struct Loaded {
     pub rows: Vec<Row>,
 }
 
+/// What webhooks need of a configuration, and where each value of it comes from.
+#[derive(Clone, Debug)]
+pub struct LoadedWorker {
+    /// The settings.
+    pub config: WorkerConfig,
+    /// One row for each key that webhooks read, in the order of [`super::KEYS`].
+    pub rows: Vec<Row>,
+}
+
+/// The URLs as they may be shown; none if nobody read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShownUrls<'a> {
+    /// That of the database.
+    pub(super) postgres: Option<&'a str>,
+    /// That of the broker.
+    pub(super) nats: &'a str,
+}
+
 /// One key, its value and its origin, fit to be shown.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -30,7 +48,7 @@ pub struct Row {
 
 impl Row {
     /// The row of `key`, whose text is `given`.
-    pub(super) fn new(key: &'static Key, given: Option<&Given>, config: &Config) -> Self {
+    pub(super) fn new(key: &'static Key, given: Option<&Given>, urls: ShownUrls<'_>) -> Self {
         let origin = given.map_or(Origin::Default, |given| given.origin.clone());
         let text = given.map(|given| given.text.expose()).or(match key.preset() {
             Preset::Value(text) => Some(text),
@@ -40,9 +58,9 @@ impl Row {
             (None, _) => Shown::Unset,
             (Some(_), Kind::Secret) => Shown::Hidden,
             (Some(_), Kind::Url) if key.name() == keys::POSTGRES_URL.name() => {
-                Shown::Text(config.postgres.shown_url.clone())
+                urls.postgres.map_or(Shown::Hidden, |url| Shown::Text(url.to_owned()))
             }
-            (Some(_), Kind::Url) if key.name() == keys::NATS_URL.name() => Shown::Text(config.nats.shown_url.clone()),
+            (Some(_), Kind::Url) if key.name() == keys::NATS_URL.name() => Shown::Text(urls.nats.to_owned()),
             (Some(_), Kind::Url) => Shown::Hidden,
             (Some(text), _) => Shown::Text(text.to_owned()),
         };

@@ -54,7 +54,7 @@ pub use self::{
     flags::Override,
     key::{Key, Kind, Preset as KeyPreset},
     keys::{KEYS, sections},
-    loaded::{Loaded, Row, Shown},
+    loaded::{Loaded, LoadedWorker, Row, Shown},
     log::{Log, LogFormat, LogLevel},
     names::{Identifier, SlotName, StreamName},
     nats::{Login, Nats, Tls},
@@ -66,7 +66,7 @@ pub use self::{
     webhooks::Webhooks,
     worker::WorkerConfig,
 };
-use self::{given::Layer, reader::Reader};
+use self::{given::Layer, loaded::ShownUrls, reader::Reader, webhooks::Source};
 use crate::outbox::Mapping;
 
 /// All settings, right and complete.
@@ -104,7 +104,8 @@ impl Config {
         let (given, problems) = reader.finish();
         match config {
             Some(config) if problems.is_empty() => {
-                let rows = KEYS.iter().map(|key| Row::new(key, given.get(key.name()), &config)).collect();
+                let urls = ShownUrls { postgres: Some(&config.postgres.shown_url), nats: &config.nats.shown_url };
+                let rows = KEYS.iter().map(|key| Row::new(key, given.get(key.name()), urls)).collect();
                 Ok(Loaded { config, rows })
             }
             _ => Err(Problems::new(problems)),
@@ -113,6 +114,9 @@ impl Config {
 
     /// Reads every section before it gives up on any, so that all problems are found.
     fn read(reader: &mut Reader) -> Option<Self> {
+        if Source::is_file_alone(reader) {
+            reader.advise(&keys::POSTGRES_URL, FOR_WEBHOOKS_ALONE);
+        }
         let postgres = Postgres::read(reader);
         let outbox = outbox::read(reader);
         let nats = Nats::read(reader);
@@ -133,6 +137,10 @@ impl Config {
         })
     }
 }
+
+/// What to do if only webhooks are to be configured, which need no database.
+const FOR_WEBHOOKS_ALONE: &str = "`walpost webhooks` needs none: `walpost config check --webhooks` and `walpost config show --webhooks` \
+                                  look at what that reads";
 
 /// Where settings come from. Nothing else is consulted: this module reads no environment and no arguments of its own.
 #[derive(Clone, Default)]

@@ -31,6 +31,8 @@ pub(super) struct Reader {
     endpoints: Vec<GivenEndpoint>,
     /// The variables of the environment.
     variables: BTreeMap<String, Secret>,
+    /// What else to say of keys that are absent.
+    advice: BTreeMap<&'static str, &'static str>,
     /// What is wrong so far.
     problems: Vec<Problem>,
 }
@@ -56,8 +58,9 @@ impl Reader {
             variables.extend(layer.variables);
             is_complete &= !layer.is_torn;
         }
+        let (files, advice) = (BTreeMap::new(), BTreeMap::new());
         let mut reader =
-            Self { given: merge(given), refused, is_complete, files: BTreeMap::new(), endpoints, variables, problems };
+            Self { given: merge(given), refused, is_complete, files, endpoints, variables, advice, problems };
         reader.problems.extend(contradictions(&reader.given));
         reader.resolve_paths();
         reader
@@ -66,6 +69,16 @@ impl Reader {
     /// What is left: the text of every key, and the problems.
     pub(super) fn finish(self) -> (BTreeMap<&'static str, Given>, Vec<Problem>) {
         (self.given, self.problems)
+    }
+
+    /// Whether there are endpoints that nobody took yet.
+    pub(super) fn has_endpoints(&self) -> bool {
+        !self.endpoints.is_empty()
+    }
+
+    /// What else to say if `key` turns out to be absent.
+    pub(super) fn advise(&mut self, key: &'static Key, advice: &'static str) {
+        self.advice.insert(key.name(), advice);
     }
 
     /// The endpoints as they were given; none are left.
@@ -185,7 +198,8 @@ impl Reader {
         let variable = key.environment_name();
         let file = twins().any(|(plain, _)| plain.name() == key.name());
         let or_file = if file { format!(", or name a file that holds it in {variable}_FILE") } else { String::new() };
-        let hint = format!("set it in the configuration file or in {variable}{or_file}");
+        let advice = self.advice.get(key.name()).map(|advice| format!("; {advice}")).unwrap_or_default();
+        let hint = format!("set it in the configuration file or in {variable}{or_file}{advice}");
         self.problems.push(Problem::of_absent(key, Reason::new(text).hint(hint)));
     }
 

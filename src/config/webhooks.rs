@@ -52,6 +52,11 @@ impl Source {
     pub(super) fn is_table(reader: &Reader) -> bool {
         reader.text(&keys::WEBHOOKS_SOURCE).is_some_and(|text| text == "table")
     }
+
+    /// Whether somebody has configured webhooks, with endpoints that are not in a table.
+    pub(super) fn is_file_alone(reader: &Reader) -> bool {
+        !Self::is_table(reader) && (reader.has_endpoints() || reader.has(&keys::WEBHOOKS_SOURCE))
+    }
 }
 
 impl Webhooks {

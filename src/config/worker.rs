@@ -2,8 +2,8 @@
 //! endpoints are in a table.
 
 use super::{
-    Admin, Config, Log, Nats, Postgres, Problems, Sources, Webhooks, environment, file, flags, reader::Reader,
-    webhooks::Source,
+    Admin, Config, KEYS, LoadedWorker, Log, Nats, Postgres, Problems, Row, Sources, Webhooks, environment, file, flags,
+    key::Key, loaded::ShownUrls, reader::Reader, webhooks::Source,
 };
 
 /// The settings of `walpost webhooks`.
@@ -23,7 +23,7 @@ pub struct WorkerConfig {
 
 impl Config {
     /// Reads all sources; gives what webhooks need, or everything that is wrong with it.
-    pub fn load_worker(sources: &Sources) -> Result<WorkerConfig, Problems> {
+    pub fn load_worker(sources: &Sources) -> Result<LoadedWorker, Problems> {
         let file = sources.file.as_deref().map(file::read).unwrap_or_default();
         let layers = [file, environment::read(&sources.environment), flags::read(&sources.overrides)];
         let mut reader = Reader::without_secret_files(layers);
@@ -33,12 +33,26 @@ impl Config {
         let webhooks = Webhooks::read(&mut reader, nats.as_ref());
         let postgres = if has_table { Postgres::read(&mut reader).map(Some) } else { Some(None) };
         let (admin, log) = (Admin::read(&mut reader), Log::read(&mut reader));
-        let (_, problems) = reader.finish();
+        let (given, problems) = reader.finish();
         match (nats, webhooks, postgres, admin, log) {
             (Some(nats), Some(webhooks), Some(postgres), Some(admin), Some(log)) if problems.is_empty() => {
-                Ok(WorkerConfig { nats, webhooks, postgres, admin, log })
+                let config = WorkerConfig { nats, webhooks, postgres, admin, log };
+                let postgres = config.postgres.as_ref().map(|postgres| postgres.shown_url.as_str());
+                let urls = ShownUrls { postgres, nats: &config.nats.shown_url };
+                let read = KEYS.iter().filter(|key| is_read(key, has_table));
+                let rows = read.map(|key| Row::new(key, given.get(key.name()), urls)).collect();
+                Ok(LoadedWorker { config, rows })
             }
             _ => Err(Problems::new(problems)),
         }
+    }
+}
+
+/// Whether webhooks read a key.
+fn is_read(key: &Key, has_table: bool) -> bool {
+    match key.name().split_once('.') {
+        Some(("nats" | "webhooks" | "admin" | "log", _)) => true,
+        Some(("postgres", _)) => has_table,
+        _ => false,
     }
 }

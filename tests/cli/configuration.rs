@@ -82,6 +82,41 @@ fn a_configuration_for_webhooks_alone_is_whole_without_postgres() {
 }
 
 #[test]
+fn who_forgets_that_a_configuration_is_for_webhooks_alone_is_told_how_to_look_at_it() {
+    let endpoint = "[[webhooks.endpoint]]\nname = \"shop\"\nurl = \"https://shop.example.com\"\nsecret_files = [\"s\"]\n";
+    let secret = format!("whsec_{}\n", "A".repeat(44));
+    let run = |arguments: &[&str], text: &str| {
+        let walpost = Walpost::new(&[&["config"], arguments].concat());
+        walpost.file("walpost.toml", text).file("s", &secret).run()
+    };
+    let hint = "`walpost webhooks` needs none: `walpost config check --webhooks` and `walpost config show --webhooks` look at";
+    for text in [endpoint, "[webhooks]\nsource = \"file\"\n"] {
+        for command in ["check", "show"] {
+            let answer = run(&[command], text);
+            let told = answer.stderr.contains("postgres.url: required, but not given") && answer.stderr.contains(hint);
+            assert!(told && answer.code == Some(2), "{command} {text}: {}", answer.stderr);
+        }
+        assert_eq!(run(&["check", "--webhooks"], text).code, Some(0));
+    }
+    // Where that would be no help, nobody is sent there.
+    for text in ["", "[webhooks]\nlease = \"5s\"\n", "[webhooks]\nsource = \"table\"\n"] {
+        let answer = run(&["check"], text);
+        assert!(answer.stderr.contains("postgres.url: required") && !answer.stderr.contains("--webhooks"), "{text}");
+    }
+
+    let answer = run(&["show", "--webhooks"], &format!("[nats]\nurl = \"nats://a:canary@b\"\n{endpoint}"));
+    assert_eq!((answer.code, answer.stderr.as_str()), (Some(0), ""));
+    let keys: Vec<_> = answer.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(keys.contains(&"nats.url") && keys.contains(&"log.level") && keys.contains(&"webhooks.endpoint.shop"));
+    assert!(!keys.iter().any(|key| key.starts_with("postgres.") || key.starts_with("outbox.")), "{keys:?}");
+    assert!(answer.stdout.contains("walpost.toml:3") && !answer.stdout.contains("canary"), "{}", answer.stdout);
+    let table = "[postgres]\nurl = \"postgres://a:canary@b/c\"\n[webhooks]\nsource = \"table\"\n";
+    let answer = run(&["show", "--webhooks"], table);
+    let is_shown = answer.stdout.contains("postgres.url") && answer.stdout.contains("table public.walpost_webhook_endpoint");
+    assert!(is_shown && !answer.stdout.contains("canary"), "{} {}", answer.stdout, answer.stderr);
+}
+
+#[test]
 fn json_has_the_same_rows() {
     let walpost = Walpost::new(&["config", "show", "--format", "json"]).file("walpost.toml", WHOLE);
     let answer = walpost.variable("WALPOST_NATS_TOKEN", "canary").run();

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use crate::{
-    config::{Config, Loaded, Problems, Sources},
+    config::{Config, Loaded, LoadedWorker, Problems, Sources},
     webhooks::{BodyFormat, Ordering, Start},
 };
 
@@ -197,7 +197,8 @@ fn the_role_of_webhooks_needs_no_login_to_postgres() {
     fs::write(&file, endpoint("")).unwrap();
     let sources = Sources { file: Some(file), ..Sources::default() };
     assert!(Config::load(&sources).is_err());
-    let config = Config::load_worker(&sources).unwrap();
+    let LoadedWorker { config, rows } = Config::load_worker(&sources).unwrap();
+    assert!(rows.iter().all(|row| !row.key.name().starts_with("postgres.") && !row.key.name().starts_with("outbox.")));
     assert_eq!((config.webhooks.endpoints.len(), config.nats.stream.as_str()), (1, "OUTBOX"));
 }
 
@@ -210,7 +211,8 @@ fn endpoints_are_in_the_file_or_in_a_table_and_only_a_table_needs_a_login_to_pos
     let file = folder.path().join("walpost.toml");
     let load = |text: &str| {
         fs::write(&file, text).unwrap();
-        Config::load_worker(&Sources { file: Some(file.clone()), ..Sources::default() })
+        let loaded = Config::load_worker(&Sources { file: Some(file.clone()), ..Sources::default() });
+        loaded.map(|loaded| loaded.config)
     };
     let lines = |text: &str| {
         let problems = load(text).unwrap_err();
