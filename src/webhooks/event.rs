@@ -90,6 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_waits_keeps_nothing_of_what_was_read_beside_it() {
+        let read_at_once = Bytes::from(vec![b'x'; 64 * 1024]);
+        let message = read_at_once.slice(100..110);
+        let event = Event::read(1, "outbox.a", None, &message);
+        drop(message);
+        assert_eq!(event.payload, &b"xxxxxxxxxx"[..]);
+        assert!(read_at_once.is_unique(), "the event holds the whole of it");
+        assert!(!event.clone().payload.is_unique(), "so does who holds a piece");
+    }
+
+    #[test]
     fn a_foreign_message_is_an_event_too() {
         let event = Event::read(9, "outbox.else", None, b"");
         assert_eq!((event.id.as_str(), event.event_type.as_str()), ("9", "outbox.else"));
