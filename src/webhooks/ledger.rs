@@ -47,6 +47,13 @@ pub struct Saved {
     pub open: Vec<SavedEvent>,
 }
 
+impl Saved {
+    /// Whether an event was taken and is settled.
+    pub fn has_settled(&self, sequence: u64) -> bool {
+        sequence <= self.read && self.open.iter().all(|open| open.0 != sequence)
+    }
+}
+
 /// An open event as it is written down: sequence, attempts that failed, and when it is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedEvent(pub u64, pub u32, pub u64);

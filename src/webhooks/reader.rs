@@ -3,8 +3,12 @@
 //! The consumer that they come through is made for the occasion and acknowledges nothing: what was read is in the ledger.
 //! Anything odd, and it is made anew behind the last event that was handed on. Invariant: no event between two that are
 //! handed on was passed over, as long as the stream holds it.
+//!
+//! What a stream holds no more cannot be asked for its subject. So it is noted up to where nothing stood unread: what goes
+//! from there is none of this endpoint's business. Nothing but what is told depends on that, and of a message that is deleted
+//! from the middle of the stream nobody hears.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, pin::pin, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
     consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
@@ -30,22 +34,35 @@ const TOLD_EVERY: Duration = Duration::from_secs(15);
 /// How many events wait to be taken.
 const QUEUE: usize = 32;
 
+/// What is read.
+pub(super) enum Read {
+    /// The next event.
+    Event(Event),
+    /// Up to this sequence, nothing stood behind the event before.
+    NothingUpTo(u64),
+}
+
 /// A task that reads. It ends when this is dropped.
 pub(super) struct EventReader {
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<Read>,
     task: JoinHandle<()>,
 }
 
 impl EventReader {
-    /// Reads what stands behind this sequence and has one of these subjects.
-    pub(super) fn start(store: Store, subjects: Vec<String>, after: u64, stats: Arc<EndpointStats>) -> Self {
+    /// Reads what stands behind this sequence and has one of these subjects; up to `clear` nothing did when somebody looked.
+    pub(super) fn start(
+        store: Store,
+        subjects: Vec<String>,
+        (read, clear): (u64, u64),
+        stats: Arc<EndpointStats>,
+    ) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
-        let reading = Reading { store, subjects, stats, read: after, events: sender, told: 0, is_cautious: false };
+        let reading = Reading { store, subjects, stats, read, clear, events: sender, is_cautious: false };
         Self { events, task: tokio::spawn(reading.go_on()) }
     }
 
-    /// The next event. Safe to cancel.
-    pub(super) async fn next(&mut self) -> Option<Event> {
+    /// What comes next. Safe to cancel.
+    pub(super) async fn next(&mut self) -> Option<Read> {
         self.events.recv().await
     }
 }
@@ -63,9 +80,9 @@ struct Reading {
     stats: Arc<EndpointStats>,
     /// The last event that was handed on.
     read: u64,
-    events: mpsc::Sender<Event>,
-    /// Up to where it was told that the stream dropped messages.
-    told: u64,
+    /// Up to where nothing stood unread when somebody looked, or it was told that it is gone.
+    clear: u64,
+    events: mpsc::Sender<Read>,
     /// Whether the last batch failed, perhaps because a message is larger than a batch may be.
     is_cautious: bool,
 }
@@ -83,8 +100,11 @@ impl Reading {
     /// Reads until something is odd.
     async fn through_one_consumer(&mut self) -> Result<(), async_nats::Error> {
         let stream = self.store.outbox_stream().await?;
-        self.tell_of_a_gap().await?;
+        let end = self.tell_of_a_gap().await?;
         let consumer = self.consumer(&stream, self.read).await?;
+        if consumer.cached_info().num_pending == 0 {
+            self.note_that_nothing_is_unread(end);
+        }
         let mut seen = 0;
         loop {
             let mut of_batch = 0;
@@ -109,10 +129,15 @@ impl Reading {
                 self.stats.set_behind(behind);
             }
             if of_batch == 0 {
-                // Nothing came, or what came was lost on the way.
+                // Nothing came, or what came was lost on the way. The end of the stream is asked for first: what the consumer
+                // has nothing of may be stored behind it, and not before.
+                let end = self.store.outbox().await?.last_sequence;
                 let info = consumer.get_info().await?;
                 if info.delivered.consumer_sequence != seen {
                     return Err("messages are missing".into());
+                }
+                if info.num_pending == 0 {
+                    self.note_that_nothing_is_unread(end);
                 }
             }
             self.is_cautious &= of_batch == 0;
@@ -123,7 +148,7 @@ impl Reading {
     /// the stream grows meanwhile.
     async fn hand_on(&self, stream: &Stream<()>, event: Event) -> Result<bool, async_nats::Error> {
         let sequence = event.sequence;
-        let mut handing = pin!(self.events.send(event));
+        let mut handing = pin!(self.events.send(Read::Event(event)));
         loop {
             tokio::select! {
                 biased;
@@ -136,22 +161,34 @@ impl Reading {
         }
     }
 
-    /// What the stream dropped before it was read is gone for this reader, as for any other; but not in silence.
-    async fn tell_of_a_gap(&mut self) -> Result<(), async_nats::Error> {
-        let first = self.store.outbox().await?.first_sequence;
-        if self.read > 0 && first > self.read + 1 && self.read >= self.told {
-            let gone = first - self.read - 1;
-            self.told = first;
-            let action = "let the stream keep events for longer than an endpoint may be away";
+    /// Nothing that is wanted stands between the last event and the end that the stream had before that was asked.
+    fn note_that_nothing_is_unread(&mut self, end: u64) {
+        // If there is no room, events are on their way that come first, and there will be another look.
+        if end > self.read.max(self.clear) && self.events.try_send(Read::NothingUpTo(end)).is_ok() {
+            self.clear = end;
+        }
+    }
+
+    /// What the stream dropped before it was read is gone for this reader, as for any other; but not in silence. Gives the
+    /// end of the stream.
+    async fn tell_of_a_gap(&mut self) -> Result<u64, async_nats::Error> {
+        let outbox = self.store.outbox().await?;
+        if let Some(gap) = gap(self.read.max(self.clear), outbox.first_sequence) {
+            self.clear = *gap.end();
+            let action = if outbox.drops {
+                "let the stream keep events for longer than an endpoint may be away"
+            } else {
+                "the stream has no limit that drops messages: find out who purged it"
+            };
             tracing::error!(
-                read = self.read,
-                first,
-                gone,
+                endpoint = %self.stats.name(),
+                from = gap.start(),
+                to = gap.end(),
                 action,
-                "the stream dropped messages before they were read; events for webhooks may be among them"
+                "the stream lost messages before anybody looked whether they were for this endpoint; events for it may be among them"
             );
         }
-        Ok(())
+        Ok(outbox.last_sequence)
     }
 
     /// A consumer of what stands behind this sequence.
@@ -171,5 +208,22 @@ impl Reading {
             several => config.filter_subjects = several.to_vec(),
         }
         Ok(stream.create_consumer(config).await?)
+    }
+}
+
+/// The sequences that nobody looked at and that are gone. What is gone before the first look was never to be read.
+fn gap(clear: u64, first: u64) -> Option<RangeInclusive<u64>> {
+    (clear > 0 && first > clear + 1).then(|| clear + 1..=first - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_behind_the_last_look_is_a_gap_and_nothing_else() {
+        assert_eq!(gap(10, 15), Some(11..=14));
+        assert_eq!(gap(10, 12), Some(11..=11));
+        assert_eq!((gap(10, 11), gap(10, 10), gap(10, 1), gap(0, 100), gap(u64::MAX, 1)), Default::default());
     }
 }

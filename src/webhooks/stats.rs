@@ -75,6 +75,10 @@ impl EndpointStats {
         }
     }
 
+    pub(super) fn name(&self) -> &EndpointName {
+        &self.name
+    }
+
     pub(super) fn hold(&self) {
         self.is_held.store(true, Relaxed);
         self.is_in_trouble.store(false, Relaxed);

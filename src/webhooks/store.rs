@@ -18,7 +18,7 @@ use async_nats::{
     header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
     jetstream::{
         self, Context,
-        stream::{RawMessageError, RawMessageErrorKind, Stream},
+        stream::{Config, DiscardPolicy, RawMessageError, RawMessageErrorKind, Stream},
     },
 };
 use bytes::Bytes;
@@ -76,6 +76,8 @@ pub struct OutboxSeen {
     pub last_sequence: u64,
     /// When it was made, in nanoseconds since 1970.
     pub created_ns: i64,
+    /// Whether it has limits by which it drops what is old.
+    pub drops: bool,
 }
 
 /// Why a record was not written.
@@ -225,6 +227,7 @@ impl Store {
             first_sequence: info.state.first_sequence,
             last_sequence: info.state.last_sequence,
             created_ns: i64::try_from(created_ns).unwrap_or(i64::MAX),
+            drops: drops(&info.config),
         })
     }
 
@@ -301,6 +304,12 @@ impl Store {
         let answer = sent.map_err(|error| StoreError::new(what, error))?.await;
         Ok(answer.map_err(|error| StoreError::new(what, error))?.sequence)
     }
+}
+
+/// Whether a stream drops what is old by itself.
+fn drops(config: &Config) -> bool {
+    let is_full_of_old = config.discard == DiscardPolicy::Old && (config.max_messages > 0 || config.max_bytes > 0);
+    is_full_of_old || !config.max_age.is_zero() || config.max_messages_per_subject > 0
 }
 
 /// Whether there is no such message.

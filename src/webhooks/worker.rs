@@ -141,6 +141,7 @@ impl Worker {
             let (endpoint, read, last) = (&self.endpoint.name, record.ledger.read, outbox.last_sequence);
             tracing::warn!(%endpoint, read, last, "the outbox stream lost its end; what takes its place is sent");
             record.ledger.read = last;
+            record.clear = record.clear.min(last);
             record.ledger.open.retain(|open| open.0 <= last);
         }
         record.owner = Some(self.me.clone());

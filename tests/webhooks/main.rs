@@ -10,6 +10,7 @@ mod client;
 mod delivers;
 mod discards;
 mod fails;
+mod gaps;
 mod hooks;
 mod oracle;
 mod place;

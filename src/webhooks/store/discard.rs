@@ -72,9 +72,8 @@ impl Store {
 /// an event that is sent again may need the copy in its letter.
 fn is_at_rest(record: Option<&Record>, wish: Option<&Written<Wish>>, sequence: u64) -> bool {
     let Some(record) = record else { return true };
-    let is_settled = sequence <= record.ledger.read && record.ledger.open.iter().all(|open| open.0 != sequence);
     let is_wished = wish.is_some_and(|wish| wish.revision > record.wish && wish.value.again.contains(&sequence));
-    is_settled && !is_wished && !record.again.contains(&sequence)
+    record.ledger.has_settled(sequence) && !is_wished && !record.again.contains(&sequence)
 }
 
 fn told(letter: &LetterSeen) -> LoggedAttempt {

@@ -27,6 +27,9 @@ pub struct Record {
     /// Events that were opened again and whose dead letters are still there.
     #[serde(default)]
     pub again: Vec<u64>,
+    /// Up to where nothing stood unread when somebody looked. Only what is told of messages that are gone depends on it.
+    #[serde(default)]
+    pub clear: u64,
     /// When the outbox stream was made, in nanoseconds since 1970: sequences of another stream mean nothing.
     pub stream_created_ns: i64,
 }
@@ -43,6 +46,7 @@ impl Record {
             disabled: None,
             wish: 0,
             again: Vec::new(),
+            clear: 0,
             stream_created_ns,
         }
     }

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::webhooks::{
     event::Event,
-    ledger::{Lane, Ledger, Saved},
-    reader::EventReader,
+    ledger::{Lane, Ledger},
+    reader::{EventReader, Read},
     store::{Disabled, DisabledBy, Record, SaveError, Written},
 };
 
@@ -115,8 +115,8 @@ impl Desk {
     /// Delivers until told to stop, or until somebody else may.
     pub(super) async fn deliver(mut self, stop: &CancellationToken) -> Result<Ended, SaveError> {
         let subjects = self.worker.endpoint.subjects.clone();
-        let mut reader =
-            EventReader::start(self.worker.store.clone(), subjects, self.ledger.read(), Arc::clone(&self.worker.stats));
+        let (store, begin) = (self.worker.store.clone(), (self.ledger.read(), self.record.clear));
+        let mut reader = EventReader::start(store, subjects, begin, Arc::clone(&self.worker.stats));
         let limit = self.worker.lease * 2 / 3;
         let mut stop_by = None;
         loop {
@@ -146,7 +146,7 @@ impl Desk {
                 wish = self.wishes.join_next(), if !self.wishes.is_empty() => self.take_wish(wish),
                 told = self.telling.join_next(), if !self.telling.is_empty() => self.take_told(told),
                 gone = self.exhuming.join_next(), if !self.exhuming.is_empty() => self.take_exhumed(&gone),
-                event = reader.next(), if takes_events => self.take_event(event),
+                read = reader.next(), if takes_events => self.take(read),
                 () = sleep_until(moment) => {}
             }
         }
@@ -173,8 +173,13 @@ impl Desk {
         }
     }
 
-    fn take_event(&mut self, event: Option<Event>) {
-        let Some(event) = event else { return };
+    fn take(&mut self, read: Option<Read>) {
+        let event = match read {
+            Some(Read::Event(event)) => event,
+            // It goes with the next write: nothing depends on it.
+            Some(Read::NothingUpTo(sequence)) => return self.record.clear = sequence,
+            None => return,
+        };
         let lane = Lane::of(&event.aggregate_type, &event.aggregate_id);
         let sequence = event.sequence;
         if self.ledger.take(sequence, lane, now_ms()) && self.at_hand_bytes + event.payload.len() <= AT_HAND_BYTES {
@@ -246,7 +251,7 @@ impl Desk {
 
     fn write(&mut self) {
         let (version, saved) = self.ledger.to_save();
-        self.done_again = self.record.again.iter().copied().filter(|again| is_settled(&saved, *again)).collect();
+        self.done_again = self.record.again.iter().copied().filter(|again| saved.has_settled(*again)).collect();
         self.record.ledger = saved;
         self.record.beat += 1;
         self.is_changed = false;
@@ -390,9 +395,4 @@ impl Desk {
     fn show(&self) {
         self.worker.stats.show(self.ledger.read(), self.ledger.open(), self.record.disabled.is_some());
     }
-}
-
-/// Whether an event that was taken is settled in this version.
-fn is_settled(saved: &Saved, sequence: u64) -> bool {
-    saved.open.iter().all(|open| open.0 != sequence)
 }
