@@ -36,8 +36,8 @@ const QUEUE: usize = 32;
 
 /// What is read.
 pub(super) enum Read {
-    /// The next event.
-    Event(Event),
+    /// The next event, and when it was stored, in nanoseconds since 1970.
+    Event(Event, i64),
     /// Up to this sequence, nothing stood behind the event before.
     NothingUpTo(u64),
 }
@@ -116,13 +116,14 @@ impl Reading {
                 let message = message.inspect_err(|_| self.is_cautious = true)?;
                 let info = message.info()?;
                 let (sequence, number, behind) = (info.stream_sequence, info.consumer_sequence, info.pending);
+                let stored_ns = i64::try_from(info.published.unix_timestamp_nanos()).unwrap_or(i64::MAX);
                 if number != seen + 1 {
                     return Err("a message is missing".into());
                 }
                 let (subject, headers) = (message.subject.to_string(), message.headers.clone());
                 let event = Event::read(sequence, &subject, headers.as_ref(), &message.payload);
                 (seen, of_batch) = (number, of_batch + 1);
-                if !self.hand_on(&stream, event).await? {
+                if !self.hand_on(&stream, event, stored_ns).await? {
                     return Ok(());
                 }
                 self.read = sequence;
@@ -146,9 +147,9 @@ impl Reading {
 
     /// Hands an event on; false if nobody is left to take it. An endpoint that is full or disabled takes none for long, and
     /// the stream grows meanwhile.
-    async fn hand_on(&self, stream: &Stream<()>, event: Event) -> Result<bool, async_nats::Error> {
+    async fn hand_on(&self, stream: &Stream<()>, event: Event, stored_ns: i64) -> Result<bool, async_nats::Error> {
         let sequence = event.sequence;
-        let mut handing = pin!(self.events.send(Read::Event(event)));
+        let mut handing = pin!(self.events.send(Read::Event(event, stored_ns)));
         loop {
             tokio::select! {
                 biased;

@@ -74,6 +74,8 @@ pub struct OutboxSeen {
     pub first_sequence: u64,
     /// The last sequence.
     pub last_sequence: u64,
+    /// When the last message was stored, in nanoseconds since 1970; none if there never was one.
+    pub last_stored_ns: Option<i64>,
     /// When it was made, in nanoseconds since 1970.
     pub created_ns: i64,
     /// Whether it has limits by which it drops what is old.
@@ -210,9 +212,14 @@ impl Store {
 
     /// When a message of the outbox stream was stored, in milliseconds since 1970; none if it is gone.
     pub async fn stored_at_ms(&self, sequence: u64) -> Result<Option<u64>, StoreError> {
+        Ok(self.stored_at_ns(sequence).await?.map(|ns| millis(ns.into())))
+    }
+
+    /// The same in nanoseconds.
+    async fn stored_at_ns(&self, sequence: u64) -> Result<Option<i64>, StoreError> {
         let stream = self.stream(&self.outbox, "read an event").await?;
         match stream.get_raw_message(sequence).await {
-            Ok(message) => Ok(Some(millis(message.time.unix_timestamp_nanos()))),
+            Ok(message) => Ok(Some(nanos(message.time.unix_timestamp_nanos()))),
             Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(StoreError::new("read an event", error)),
         }
@@ -222,13 +229,24 @@ impl Store {
     pub async fn outbox(&self) -> Result<OutboxSeen, StoreError> {
         let stream = self.outbox_stream().await?;
         let info = stream.get_info().await.map_err(|error| StoreError::new("look at the stream", error))?;
-        let created_ns = info.created.unix_timestamp_nanos();
+        let last_stored_ns = nanos(info.state.last_timestamp.unix_timestamp_nanos());
         Ok(OutboxSeen {
             first_sequence: info.state.first_sequence,
             last_sequence: info.state.last_sequence,
-            created_ns: i64::try_from(created_ns).unwrap_or(i64::MAX),
+            last_stored_ns: Some(last_stored_ns).filter(|_| info.state.last_sequence > 0),
+            created_ns: nanos(info.created.unix_timestamp_nanos()),
             drops: drops(&info.config),
         })
+    }
+
+    /// Whether the sequences of a record are those of this stream. nats-server 2.10 may write the time of its start as that of
+    /// the stream's creation; then the message tells up to which is read.
+    pub async fn is_of_stream(&self, record: &Record, outbox: &OutboxSeen) -> Result<bool, StoreError> {
+        if record.stream_created_ns == outbox.created_ns {
+            return Ok(true);
+        }
+        let Some(stored_ns) = record.read_stored_ns else { return Ok(false) };
+        Ok(self.stored_at_ns(record.ledger.read).await? == Some(stored_ns))
     }
 
     /// The outbox stream.
@@ -319,6 +337,11 @@ fn is_absence(error: &RawMessageError) -> bool {
         RawMessageErrorKind::JetStream(error) => error.error_code().0 == NO_MESSAGE,
         _ => false,
     }
+}
+
+/// A moment, in nanoseconds since 1970; what is far from ours is at the end.
+fn nanos(nanos: i128) -> i64 {
+    i64::try_from(nanos).unwrap_or(i64::MAX)
 }
 
 /// A moment, in milliseconds since 1970.

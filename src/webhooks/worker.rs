@@ -129,10 +129,13 @@ impl Worker {
         let outbox = self.store.outbox().await?;
         let mut record = match (there, self.endpoint.start) {
             (Some(record), _) => record,
-            (None, Start::All) => Record::begin(0, outbox.created_ns),
-            (None, Start::New) => Record::begin(outbox.last_sequence, outbox.created_ns),
+            (None, Start::All) => Record::begin(0, None, outbox.created_ns),
+            (None, Start::New) => {
+                let (last, stored_ns) = (outbox.last_sequence, outbox.last_stored_ns);
+                Record::begin(last, stored_ns, outbox.created_ns)
+            }
         };
-        if record.stream_created_ns != outbox.created_ns {
+        if !self.store.is_of_stream(&record, &outbox).await? {
             let why = "the outbox stream was made anew, and its sequences mean something else now; to begin anew with it, \
                        purge the subject of the endpoint's state in the stream of webhooks (docs/guides/webhooks.md)";
             return Err(StoreError::new("go on", why));
@@ -142,8 +145,10 @@ impl Worker {
             tracing::warn!(%endpoint, read, last, "the outbox stream lost its end; what takes its place is sent");
             record.ledger.read = last;
             record.clear = record.clear.min(last);
+            record.read_stored_ns = outbox.last_stored_ns;
             record.ledger.open.retain(|open| open.0 <= last);
         }
+        record.stream_created_ns = outbox.created_ns;
         record.owner = Some(self.me.clone());
         record.beat += 1;
         Ok(record)

@@ -17,6 +17,7 @@ mod place;
 mod receiver;
 mod renewed;
 mod seen;
+mod servers;
 mod table;
 
 use support::{certificates, wait};

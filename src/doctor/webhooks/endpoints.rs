@@ -9,7 +9,7 @@ use crate::{
     doctor::{check::Check, finding::Finding},
     publish::StreamSeen,
     survey::{Way, WebhooksSide},
-    webhooks::{Condition, Endpoint, Outcome, Record, Standing, filters_overlap},
+    webhooks::{Condition, Endpoint, Outcome, Standing, filters_overlap},
     words::{grouped, span},
 };
 
@@ -83,8 +83,7 @@ fn strangers(side: &WebhooksSide) -> Vec<Finding> {
         return Vec::new();
     };
     let seen = listing.endpoints.iter().zip(&look.endpoints);
-    let is_strange = |record: &Record| record.stream_created_ns != look.outbox.created_ns;
-    let strange = seen.filter(|(_, seen)| seen.record.as_ref().is_some_and(is_strange));
+    let strange = seen.filter(|(_, seen)| seen.is_strange);
     let told = |(endpoint, _): (&Arc<Endpoint>, _)| {
         let name = &endpoint.name;
         let subjects = state.plan.subjects.first().map(|subject| subject.trim_end_matches('>')).unwrap_or_default();

@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_event_is_at_rest_when_the_record_has_settled_it_and_nobody_wants_it_again() {
-        let mut record = Record::begin(10, 1);
+        let mut record = Record::begin(10, None, 1);
         (record.wish, record.again) = (5, vec![7]);
         record.ledger.open = vec![SavedEvent(8, 2, 0)];
         let wish = |revision, again: &[u64]| Written { revision, value: Wish { enabled: None, again: again.to_vec() } };

@@ -24,6 +24,8 @@ pub struct Look {
 pub struct EndpointLook {
     /// Its record; none if it was never served.
     pub record: Option<Record>,
+    /// Whether the record is of another stream, of the same name.
+    pub is_strange: bool,
     /// When that was written, in milliseconds since 1970.
     pub written_ms: u64,
     /// The first event that it wants and that is not read yet.
@@ -48,7 +50,7 @@ impl Store {
     pub async fn look(&self, endpoints: &[Arc<Endpoint>]) -> Result<Look, SetupError> {
         self.check().await?;
         let (outbox, mut dead) = (self.outbox().await?, self.count_dead().await?);
-        let looks = stream::iter(endpoints).map(|endpoint| self.look_at(endpoint)).buffered(AT_ONCE);
+        let looks = stream::iter(endpoints).map(|endpoint| self.look_at(endpoint, &outbox)).buffered(AT_ONCE);
         let mut looks: Vec<EndpointLook> = looks.try_collect().await?;
         for (endpoint, look) in endpoints.iter().zip(&mut looks) {
             look.dead = dead.remove(endpoint.name.as_str()).unwrap_or_default();
@@ -56,7 +58,7 @@ impl Store {
         Ok(Look { outbox, endpoints: looks })
     }
 
-    async fn look_at(&self, endpoint: &Endpoint) -> Result<EndpointLook, StoreError> {
+    async fn look_at(&self, endpoint: &Endpoint, outbox: &OutboxSeen) -> Result<EndpointLook, StoreError> {
         let Some((Written { value: record, .. }, written_ms)) = self.record_at(&endpoint.name).await? else {
             return Ok(EndpointLook::default());
         };
@@ -66,6 +68,7 @@ impl Store {
             None => None,
         };
         Ok(EndpointLook {
+            is_strange: !self.is_of_stream(&record, outbox).await?,
             written_ms,
             first_unread: unread.map(|unread| unread.sequence),
             oldest: open.or(unread),

@@ -32,11 +32,14 @@ pub struct Record {
     pub clear: u64,
     /// When the outbox stream was made, in nanoseconds since 1970: sequences of another stream mean nothing.
     pub stream_created_ns: i64,
+    /// When the message was stored up to which is read, in nanoseconds since 1970, if that is known: it tells the stream, too.
+    #[serde(default)]
+    pub read_stored_ns: Option<i64>,
 }
 
 impl Record {
-    /// Of an endpoint that begins behind this sequence of a stream that was made then.
-    pub fn begin(read: u64, stream_created_ns: i64) -> Self {
+    /// Of an endpoint that begins behind this sequence, which was stored then, of a stream that was made then.
+    pub fn begin(read: u64, read_stored_ns: Option<i64>, stream_created_ns: i64) -> Self {
         Self {
             version: VERSION,
             owner: None,
@@ -48,6 +51,7 @@ impl Record {
             again: Vec::new(),
             clear: 0,
             stream_created_ns,
+            read_stored_ns,
         }
     }
 
@@ -123,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written_and_stays_small() {
-        let mut record = Record::begin(7, 1);
+        let mut record = Record::begin(7, None, 1);
         record.owner = Some("a".to_owned());
         record.ledger.open = vec![SavedEvent(3, 1, 1_790_000_000_000)];
         record.disabled = Some(Disabled { by: DisabledBy::Gone, at_ms: 5, is_told: false });

@@ -174,14 +174,14 @@ impl Desk {
     }
 
     fn take(&mut self, read: Option<Read>) {
-        let event = match read {
-            Some(Read::Event(event)) => event,
+        let (event, stored_ns) = match read {
+            Some(Read::Event(event, stored_ns)) => (event, stored_ns),
             // It goes with the next write: nothing depends on it.
             Some(Read::NothingUpTo(sequence)) => return self.record.clear = sequence,
             None => return,
         };
-        let lane = Lane::of(&event.aggregate_type, &event.aggregate_id);
-        let sequence = event.sequence;
+        self.record.read_stored_ns = Some(stored_ns);
+        let (sequence, lane) = (event.sequence, Lane::of(&event.aggregate_type, &event.aggregate_id));
         if self.ledger.take(sequence, lane, now_ms()) && self.at_hand_bytes + event.payload.len() <= AT_HAND_BYTES {
             self.at_hand_bytes += event.payload.len();
             self.at_hand.insert(sequence, event);
