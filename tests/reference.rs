@@ -30,7 +30,7 @@ use walpost::{
 const NOTICE: &str = "<!-- Rendered by tests/reference.rs. Change the program, not this page. -->\n";
 
 /// The commands in the order of the page, each with the file in `tests/cli/help/` that holds its help.
-const COMMANDS: [(&str, &str); 27] = [
+const COMMANDS: [(&str, &str); 28] = [
     ("walpost", "walpost"),
     ("walpost run", "run"),
     ("walpost setup", "setup"),

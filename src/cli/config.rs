@@ -62,12 +62,7 @@ pub enum OutputFormat {
 }
 
 /// Prints every setting.
-pub(super) fn show(
-    args: &ShowArgs,
-    rows: &[Row],
-    webhooks: &Webhooks,
-    console: &mut Console,
-) -> Result<Exit, Failure> {
+pub(super) fn show(args: &ShowArgs, rows: &[Row], webhooks: &Webhooks, console: &mut Console) -> Result<Exit, Failure> {
     let lines = lines(rows, webhooks);
     let text = match args.format {
         OutputFormat::Human => table(&lines),

@@ -39,8 +39,8 @@ pub use self::{
     setup::SetupArgs,
     status::StatusArgs,
     webhooks::{
-        AttemptsArgs, DiscardArgs, EndpointArgs, ReplayArgs, WebhooksArgs, WebhooksCommand, WebhooksListArgs, WebhooksRunArgs,
-        WebhooksShowArgs,
+        AttemptsArgs, DiscardArgs, EndpointArgs, ReplayArgs, WebhooksArgs, WebhooksCommand, WebhooksListArgs,
+        WebhooksRunArgs, WebhooksShowArgs,
     },
 };
 use crate::{

@@ -113,8 +113,8 @@ pub struct ReplayArgs {
 /// The arguments of `walpost webhooks discard`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The copies of the events are removed, and cannot be had back; `walpost webhooks attempts` tells of it
-for seven days. What is on its way again is kept.")]
+The copies of the events are removed, and cannot be had back; `walpost webhooks attempts` tells
+of it for seven days. What is on its way again is kept.")]
 pub struct DiscardArgs {
     /// The endpoint's name.
     #[arg(value_name = "ENDPOINT")]

@@ -272,7 +272,8 @@ impl Fields<'_> {
 fn hint_for(error: &TargetError, guard: &Guard) -> String {
     match error {
         TargetError::Port(_) => format!("webhooks.allow_ports says which they may have; now {}", guard.ports()),
-        _ => "an address in your own network must be in webhooks.allow_addresses, http needs plain_http = true".to_owned(),
+        _ => "an address in your own network must be in webhooks.allow_addresses, http needs plain_http = true"
+            .to_owned(),
     }
 }
 

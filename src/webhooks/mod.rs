@@ -53,8 +53,8 @@ pub use self::{
     standing::{Condition, RefusedStanding, Standing, moment},
     stats::{EndpointSeen, EndpointStats},
     store::{
-        DeadLetter, Disabled, DisabledBy, Discarded, EndpointLook, LetterSeen, LoggedAttempt, Look, OutboxSeen, OwnStream, Record,
-        SaveError, SetupError, Store, StoreError, Stored, Wish, Written,
+        DeadLetter, Disabled, DisabledBy, Discarded, EndpointLook, LetterSeen, LoggedAttempt, Look, OutboxSeen,
+        OwnStream, Record, SaveError, SetupError, Store, StoreError, Stored, Wish, Written,
     },
     target::{Target, TargetError},
     verdict::{Outcome, OutcomeClass, Verdict, judge},

@@ -91,7 +91,8 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Ports>().unwrap().to_string(), shown, "{text}");
         }
-        for text in ["", ",", "443,", "0", "0-10", "65536", "443 8443", "-443", "+443", "10-9", "1-2-3", "https", "any"] {
+        for text in ["", ",", "443,", "0", "0-10", "65536", "443 8443", "-443", "+443", "10-9", "1-2-3", "https", "any"]
+        {
             assert_eq!(text.parse::<Ports>(), Err(PortsError), "{text}");
         }
     }
@@ -102,7 +103,8 @@ mod tests {
         for port in [80, 443, 8443] {
             assert!(web.contains(port), "{port}");
         }
-        for port in [0, 1, 22, 25, 81, 442, 444, 465, 2375, 3306, 4222, 5432, 6379, 8080, 9200, 11211, 27017, u16::MAX] {
+        for port in [0, 1, 22, 25, 81, 442, 444, 465, 2375, 3306, 4222, 5432, 6379, 8080, 9200, 11211, 27017, u16::MAX]
+        {
             assert!(!web.contains(port), "{port}");
         }
         let any = Ports::any();
@@ -114,7 +116,7 @@ mod tests {
         fn what_is_shown_is_read_as_the_same(ranges in proptest::collection::vec((1_u16.., 1_u16..), 1..5), port: u16) {
             let ranges = ranges.into_iter().map(|(one, other)| one.min(other)..=one.max(other)).collect();
             let ports = Ports(ranges);
-            prop_assert_eq!(ports.to_string().parse::<Ports>().unwrap(), ports.clone());
+            prop_assert_eq!(&ports.to_string().parse::<Ports>().unwrap(), &ports);
             prop_assert_eq!(ports.contains(port), ports.0.iter().any(|range| *range.start() <= port && port <= *range.end()));
         }
 

@@ -37,7 +37,7 @@ const QUEUE: usize = 32;
 /// What is read.
 pub(super) enum Read {
     /// The next event, and when it was stored, in nanoseconds since 1970.
-    Event(Event, i64),
+    Event(Box<Event>, i64),
     /// Up to this sequence, nothing stood behind the event before.
     NothingUpTo(u64),
 }
@@ -149,7 +149,7 @@ impl Reading {
     /// the stream grows meanwhile.
     async fn hand_on(&self, stream: &Stream<()>, event: Event, stored_ns: i64) -> Result<bool, async_nats::Error> {
         let sequence = event.sequence;
-        let mut handing = pin!(self.events.send(Read::Event(event, stored_ns)));
+        let mut handing = pin!(self.events.send(Read::Event(Box::new(event), stored_ns)));
         loop {
             tokio::select! {
                 biased;
@@ -214,7 +214,7 @@ impl Reading {
 
 /// The sequences that nobody looked at and that are gone. What is gone before the first look was never to be read.
 fn gap(clear: u64, first: u64) -> Option<RangeInclusive<u64>> {
-    (clear > 0 && first > clear + 1).then(|| clear + 1..=first - 1)
+    (clear > 0 && first > clear.saturating_add(1)).then(|| clear + 1..=first - 1)
 }
 
 #[cfg(test)]

@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn a_port_is_judged_however_it_is_given() {
         let guard = Guard::default().at_ports("443, 8000-8999".parse().unwrap());
-        for text in ["https://example.com/", "https://example.com:443/", "http://example.com:8000/", "http://1.1.1.1:8999/"]
+        for text in
+            ["https://example.com/", "https://example.com:443/", "http://example.com:8000/", "http://1.1.1.1:8999/"]
         {
             assert!(Target::parse(text, true, &guard).is_ok(), "{text}");
         }

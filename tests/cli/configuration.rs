@@ -83,13 +83,15 @@ fn a_configuration_for_webhooks_alone_is_whole_without_postgres() {
 
 #[test]
 fn who_forgets_that_a_configuration_is_for_webhooks_alone_is_told_how_to_look_at_it() {
-    let endpoint = "[[webhooks.endpoint]]\nname = \"shop\"\nurl = \"https://shop.example.com\"\nsecret_files = [\"s\"]\n";
+    let endpoint =
+        "[[webhooks.endpoint]]\nname = \"shop\"\nurl = \"https://shop.example.com\"\nsecret_files = [\"s\"]\n";
     let secret = format!("whsec_{}\n", "A".repeat(44));
     let run = |arguments: &[&str], text: &str| {
         let walpost = Walpost::new(&[&["config"], arguments].concat());
         walpost.file("walpost.toml", text).file("s", &secret).run()
     };
-    let hint = "`walpost webhooks` needs none: `walpost config check --webhooks` and `walpost config show --webhooks` look at";
+    let hint =
+        "`walpost webhooks` needs none: `walpost config check --webhooks` and `walpost config show --webhooks` look at";
     for text in [endpoint, "[webhooks]\nsource = \"file\"\n"] {
         for command in ["check", "show"] {
             let answer = run(&[command], text);
@@ -112,7 +114,8 @@ fn who_forgets_that_a_configuration_is_for_webhooks_alone_is_told_how_to_look_at
     assert!(answer.stdout.contains("walpost.toml:3") && !answer.stdout.contains("canary"), "{}", answer.stdout);
     let table = "[postgres]\nurl = \"postgres://a:canary@b/c\"\n[webhooks]\nsource = \"table\"\n";
     let answer = run(&["show", "--webhooks"], table);
-    let is_shown = answer.stdout.contains("postgres.url") && answer.stdout.contains("table public.walpost_webhook_endpoint");
+    let is_shown =
+        answer.stdout.contains("postgres.url") && answer.stdout.contains("table public.walpost_webhook_endpoint");
     assert!(is_shown && !answer.stdout.contains("canary"), "{} {}", answer.stdout, answer.stderr);
 }
 

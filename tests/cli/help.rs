@@ -29,6 +29,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("webhooks-disable", &["webhooks", "disable"]),
     ("webhooks-dead", &["webhooks", "dead"]),
     ("webhooks-replay", &["webhooks", "replay"]),
+    ("webhooks-discard", &["webhooks", "discard"]),
     ("webhooks-attempts", &["webhooks", "attempts"]),
     ("sandbox", &["sandbox"]),
     ("config", &["config"]),

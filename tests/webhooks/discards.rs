@@ -38,7 +38,12 @@ async fn what_is_discarded_is_gone_for_good_and_told_whether_anybody_delivers_or
     let (place, mut worker) = with_dead_letters(&hooks, 6).await;
     let ids: Vec<String> = place.committed().await.into_iter().collect();
     let answer = place.settings().run(&["webhooks", "discard", "a", &ids[0], "nobody", &ids[1]]).await;
-    assert_eq!((answer.code, answer.stdout.as_str()), (Some(1), "discarded  2 dead letters of a\n"), "{}", answer.stderr);
+    assert_eq!(
+        (answer.code, answer.stdout.as_str()),
+        (Some(1), "discarded  2 dead letters of a\n"),
+        "{}",
+        answer.stderr
+    );
     assert!(answer.stderr.contains("a has no dead letter of event nobody"), "{}", answer.stderr);
     let listed = place.run(&["webhooks", "dead", "a"]).await;
     assert!(ids[2..].iter().all(|id| listed.contains(id)) && !listed.contains(&ids[0]), "{listed}");
@@ -71,7 +76,11 @@ async fn what_is_on_its_way_again_keeps_its_dead_letter_until_it_is_at_rest() {
     worker.kill().await;
     place.run(&["webhooks", "replay", "a", &ids[0]]).await;
     let (code, told) = discard(&place, &[&ids[0], &ids[1]]).await;
-    assert_eq!((code, &told["kept"][0]["event"], count(&told, "discarded")), (Some(1), &ids[0].as_str().into(), 1), "{told}");
+    assert_eq!(
+        (code, &told["kept"][0]["event"], count(&told, "discarded")),
+        (Some(1), &ids[0].as_str().into(), 1),
+        "{told}"
+    );
 
     // It is granted, and the endpoint is disabled: the event is open, and its letter may be all that is left of it.
     place.run(&["webhooks", "disable", "a"]).await;

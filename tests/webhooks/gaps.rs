@@ -87,7 +87,9 @@ async fn messages_that_go_are_told_of_unless_none_of_them_was_for_the_endpoint()
     let lines = said(&worker.log());
     let fields = format!("\"endpoint\":\"a\",\"from\":{},\"level\":\"ERROR\"", read + 1);
     assert!(matches!(&lines[..], [line] if line.contains(&fields)), "{lines:?}");
-    assert!(lines[0].contains(&format!("\"to\":{}}}", read + 4)) || lines[0].contains(&format!("\"to\":{},", read + 4)));
+    assert!(
+        lines[0].contains(&format!("\"to\":{}}}", read + 4)) || lines[0].contains(&format!("\"to\":{},", read + 4))
+    );
     assert!(lines[0].contains("find out who purged it"), "{lines:?}");
 
     // It is told once, and what to do about it depends on what drops messages.

@@ -66,6 +66,11 @@ impl Hooks {
         Self { port, inner, task }
     }
 
+    /// The port that it listens at.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where it is.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/hook", self.port)

@@ -42,7 +42,7 @@ impl Place {
 
     /// With a relay that leads, and a table of endpoints that has no row yet.
     pub(crate) async fn set_with_table() -> Self {
-        let ports = "allow_ports = \"1024-65535\"";
+        let ports = "allow_ports = \"443, 1024-65535\"";
         Self::make(&format!("[webhooks]\nsource = \"table\"\nrefresh = \"100ms\"\n{ports}\n"), true).await
     }
 

@@ -171,19 +171,28 @@ async fn a_row_that_is_wrong_is_told_with_all_that_is_and_stops_nobody_else() {
     place.record(5, 2).await;
     wait::until("the good one has everything", async || good.taken() == place.committed().await).await;
     assert_eq!(broken.all().len(), 5);
-    // Nor at a port that endpoints may not have.
-    place.update("broken", "url = 'https://example.com:443/'").await;
-    wait::until("the port is told", async || worker.log().contains("url: port 443 is not one that endpoints may have"))
-        .await;
-    let hint = "webhooks.allow_ports says which they may have; now 1024-65535";
-    let listed = place.run(&["webhooks", "list"]).await;
-    assert!(listed.contains(&format!("url: port 443 is not one that endpoints may have ({hint})")), "{listed}");
-    let refused = place.settings().run(&["webhooks", "test", "broken"]).await;
-    assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.contains("port 443") && refused.stderr.contains(hint), "{}", refused.stderr);
     place.update("broken", &format!("url = '{}'", broken.url())).await;
     wait::until("it gets what waited", async || broken.taken().len() == 10).await;
     assert_eq!(worker.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn a_port_that_endpoints_may_not_have_is_told_wherever_one_looks_and_nothing_is_sent_there() {
+    let place = Place::set_with_table().await;
+    let hooks = Hooks::start(200, AT_ONCE).await;
+    place.insert("a", &hooks.url(), &[]).await;
+    let narrow = place.settings().with("WEBHOOKS_ALLOW_PORTS", "443, 8443");
+    let worker = narrow.start_with(&["webhooks", "run"]);
+    let problem = format!("url: port {} is not one that endpoints may have", hooks.port());
+    wait::until("it is told", async || worker.log().contains(&problem)).await;
+    let hint = "webhooks.allow_ports says which they may have; now 443, 8443";
+    let listed = narrow.run(&["webhooks", "list"]).await.stdout;
+    assert!(listed.contains(&format!("{problem} ({hint})")), "{listed}");
+    let refused = narrow.run(&["webhooks", "test", "a"]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains(&problem), "{}", refused.stderr);
+    assert!(refused.stderr.contains(hint) && hooks.all().is_empty(), "{}", refused.stderr);
+    assert_eq!(worker.terminate().await, 0);
+    assert!(place.run(&["webhooks", "test", "a"]).await.starts_with("delivered"));
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ impl Desk {
         let (sequence, lane) = (event.sequence, Lane::of(&event.aggregate_type, &event.aggregate_id));
         if self.ledger.take(sequence, lane, now_ms()) && self.at_hand_bytes + event.payload.len() <= AT_HAND_BYTES {
             self.at_hand_bytes += event.payload.len();
-            self.at_hand.insert(sequence, event);
+            self.at_hand.insert(sequence, *event);
         }
     }
 
