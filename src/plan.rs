@@ -77,6 +77,7 @@ pub fn broker(nats: &config::Nats) -> BrokerOptions {
     BrokerOptions {
         servers: nats.servers.clone(),
         credentials: credentials(&nats.login),
+        url_file: nats.url_file.as_ref().map(|file| file.map(|nats| (nats.servers, credentials(&nats.login)))),
         tls: tls(&nats.tls),
         inbox_prefix: nats.inbox_prefix.to_string(),
         stream: nats.stream.to_string(),

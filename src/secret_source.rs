@@ -1,7 +1,11 @@
 //! Where a secret comes from: given, or in a file that is read anew for each connection, because somebody may have replaced
-//! it meanwhile.
+//! it meanwhile. A URL may be such a secret: it can hold a login.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// A secret, or the file that holds it. Shown by no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,17 +19,60 @@ pub enum SecretSource {
 impl SecretSource {
     /// The secret as it is now.
     pub async fn read(&self) -> Result<String, SecretError> {
-        let path = match self {
-            Self::Given(secret) => return Ok(secret.clone()),
-            Self::File(path) => path,
-        };
-        let unusable = |source| SecretError { path: path.display().to_string(), source };
-        let text = tokio::fs::read_to_string(path).await.map_err(unusable)?;
-        match without_line_end(&text) {
-            "" => Err(unusable(io::Error::other("it is empty"))),
-            secret => Ok(secret.to_owned()),
+        match self {
+            Self::Given(secret) => Ok(secret.clone()),
+            Self::File(path) => read(path).await,
         }
     }
+}
+
+/// What the URL in a file says, with everything that wins over it.
+#[derive(Clone)]
+pub struct UrlFile<T> {
+    path: PathBuf,
+    reading: Arc<Reading<T>>,
+}
+
+/// What a text says, or why it cannot be used. The reason holds nothing of the text that may be secret.
+type Reading<T> = dyn Fn(&str) -> Result<T, String> + Send + Sync;
+
+impl<T> UrlFile<T> {
+    /// The file at `path`, whose text is read like this.
+    pub fn new(path: PathBuf, reading: impl Fn(&str) -> Result<T, String> + Send + Sync + 'static) -> Self {
+        Self { path, reading: Arc::new(reading) }
+    }
+
+    /// What it says now.
+    pub async fn read(&self) -> Result<T, SecretError> {
+        let text = read(&self.path).await?;
+        (self.reading)(&text).map_err(|reason| self.unusable(reason))
+    }
+
+    /// Why what it says cannot be used.
+    pub fn unusable(&self, reason: String) -> SecretError {
+        unusable(&self.path, io::Error::other(reason))
+    }
+}
+
+impl<T: 'static> UrlFile<T> {
+    /// The same file, of which somebody wants to know something else.
+    pub fn map<U>(&self, of: impl Fn(T) -> U + Send + Sync + 'static) -> UrlFile<U> {
+        let reading = Arc::clone(&self.reading);
+        UrlFile::new(self.path.clone(), move |text| reading(text).map(&of))
+    }
+}
+
+/// What the file at `path` holds.
+async fn read(path: &Path) -> Result<String, SecretError> {
+    let text = tokio::fs::read_to_string(path).await.map_err(|source| unusable(path, source))?;
+    match without_line_end(&text) {
+        "" => Err(unusable(path, io::Error::other("it is empty"))),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+fn unusable(path: &Path, source: io::Error) -> SecretError {
+    SecretError { path: path.display().to_string(), source }
 }
 
 /// What a file holds, without the end of its last line.
@@ -52,6 +99,12 @@ impl fmt::Debug for SecretSource {
             Self::Given(_) => f.write_str("(hidden)"),
             Self::File(path) => write!(f, "{}", path.display()),
         }
+    }
+}
+
+impl<T> fmt::Debug for UrlFile<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())
     }
 }
 

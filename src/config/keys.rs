@@ -21,7 +21,7 @@ keys! {
     /// The database, as in libpq: `postgres://user@host:5432/database`. Several hosts are separated by commas;
     /// `?target_session_attrs=` tells which of them will do: `read-write` (the default then), `primary` or `any`.
     POSTGRES_URL = "postgres.url", Kind::Url, Preset::Required;
-    /// A file that holds `postgres.url`.
+    /// A file that holds `postgres.url`; read again for each connection. Only the database in it must stay the same.
     POSTGRES_URL_FILE = "postgres.url_file", Kind::SecretFile, Preset::Unset("not read");
     /// The password; wins over one inside the URL.
     POSTGRES_PASSWORD = "postgres.password", Kind::Secret, Preset::Unset("that of the URL, if any");
@@ -67,7 +67,7 @@ keys! {
 
     /// The NATS servers, separated by commas: `nats://host:4222` or `tls://host:4222`.
     NATS_URL = "nats.url", Kind::Url, Preset::Value("nats://127.0.0.1:4222");
-    /// A file that holds `nats.url`.
+    /// A file that holds `nats.url`; read again for each connection.
     NATS_URL_FILE = "nats.url_file", Kind::SecretFile, Preset::Unset("not read");
     /// The JetStream stream that the events go to.
     NATS_STREAM = "nats.stream", Kind::Text, Preset::Value("OUTBOX");

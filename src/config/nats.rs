@@ -13,7 +13,10 @@ use super::{
     secret::Secret,
     units::switch,
 };
-use crate::outbox::{Template, TemplateError};
+use crate::{
+    outbox::{Template, TemplateError},
+    secret_source::UrlFile,
+};
 
 /// The broker.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct Nats {
     pub servers: Vec<ServerAddr>,
     /// The URL as it may be shown: without its credentials.
     pub shown_url: String,
+    /// Where the URL can be read again, with everything that wins over it.
+    pub url_file: Option<UrlFile<Self>>,
     /// How to log in.
     pub login: Login,
     /// How connections are encrypted.
@@ -37,6 +42,7 @@ pub struct Nats {
 impl Nats {
     /// Reads the section.
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        let url_file = reader.url_file(&keys::NATS_URL, Self::read);
         let url = reader.required(&keys::NATS_URL, NatsUrl::parse);
         let login = Login::read(reader);
         let tls = Tls::read(reader);
@@ -57,6 +63,7 @@ impl Nats {
         Some(Self {
             servers: url.servers,
             shown_url: url.shown,
+            url_file,
             login,
             tls: tls?,
             inbox_prefix: inbox_prefix?,
@@ -150,5 +157,47 @@ impl Tls {
             _ => {}
         }
         Some(Self { ca: ca?, identity: cert?.zip(key?), is_required: is_required? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::{Config, Sources};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_url_in_a_file_is_read_again_and_the_keys_win_over_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("url");
+        let load = |token: Option<&str>| {
+            fs::write(&file, "nats://me:one@a\n").unwrap();
+            let mut given =
+                vec![("WALPOST_POSTGRES_URL", "postgres://a@b"), ("WALPOST_NATS_URL_FILE", file.to_str().unwrap())];
+            given.extend(token.map(|token| ("WALPOST_NATS_TOKEN", token)));
+            let environment = given.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            Config::load(&Sources { environment, ..Sources::default() }).unwrap().config.nats
+        };
+        let read = async |nats: &Nats, text: &str| {
+            fs::write(&file, text).unwrap();
+            let read = nats.url_file.as_ref().unwrap().read().await;
+            read.map(|nats| (nats.shown_url, nats.login)).map_err(|error| error.to_string())
+        };
+        let user = |user: &str, password| Login::User { user: user.into(), password: Secret::new(password) };
+        let nats = load(None);
+        assert_eq!(nats.login, user("me", "one"));
+        assert_eq!(
+            read(&nats, "tls://you:two@b,tls://c\n").await.unwrap(),
+            ("tls://you:****@b,tls://c".into(), user("you", "two"))
+        );
+        for wrong in ["", "nats://", "nats://you:can@ary@b", "nats://you:canary@a,nats://me:canary@b"] {
+            let error = read(&nats, wrong).await.unwrap_err();
+            assert!(!error.contains("canary") && !error.contains("ary@"), "{error}");
+        }
+        let nats = load(Some("t"));
+        let token = || Login::Token(Secret::new("t"));
+        assert_eq!(nats.login, token());
+        assert_eq!(read(&nats, "nats://you:two@b").await.unwrap(), ("nats://you:****@b".into(), token()));
     }
 }

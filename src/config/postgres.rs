@@ -27,6 +27,7 @@ pub struct Postgres {
 impl Postgres {
     /// Reads the section.
     pub(super) fn read(reader: &mut Reader) -> Option<Self> {
+        let url_file = reader.url_file(&keys::POSTGRES_URL, Self::read);
         let url = reader.required(&keys::POSTGRES_URL, PostgresUrl::parse);
         let password = reader.secret(&keys::POSTGRES_PASSWORD);
         if let Some(url) = &url {
@@ -42,6 +43,9 @@ impl Postgres {
             endpoint.read_password_from(password.source());
         }
         endpoint.set_tls(tls?);
+        if let Some(file) = url_file {
+            endpoint.read_url_from(file.map(|postgres: Self| postgres.endpoint));
+        }
         Some(Self { endpoint, shown_url: shown, slot: slot?, publication: publication? })
     }
 }
@@ -82,4 +86,88 @@ fn read_tls(reader: &mut Reader) -> Option<TlsSettings> {
         reader.clash(&keys::POSTGRES_CHANNEL_BINDING, &keys::POSTGRES_SSLMODE, hint);
     }
     Some(tls)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use super::super::{Config, Sources};
+    use super::*;
+
+    /// A file with a URL, and the endpoint of a configuration that names it and holds these variables.
+    fn in_a_file(url: &str, variables: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf, Endpoint) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dsn");
+        fs::write(&file, format!("{url}\n")).unwrap();
+        let named = ("WALPOST_POSTGRES_URL_FILE", file.to_str().unwrap());
+        let environment = [&[named], variables].concat();
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let loaded = Config::load(&Sources { environment, ..Sources::default() }).unwrap();
+        (folder, file, loaded.config.postgres.endpoint)
+    }
+
+    fn password(endpoint: &Endpoint) -> &[u8] {
+        endpoint.password().unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_url_in_a_file_is_read_again_with_all_that_it_says() {
+        let (_folder, file, endpoint) = in_a_file("postgres://old:one@a/shop", &[]);
+        let same = endpoint.renewed().await.unwrap();
+        assert_eq!((same.to_string().as_str(), password(&same)), ("old@a:5432/shop", &b"one"[..]));
+        fs::write(&file, "postgres://new:two@b:5433,c/shop?sslmode=require\n").unwrap();
+        let renewed = endpoint.renewed().await.unwrap();
+        assert_eq!((renewed.to_string().as_str(), password(&renewed)), ("new@b:5433,c:5432/shop", &b"two"[..]));
+        assert_eq!(renewed.ssl_mode(), SslMode::Require);
+        // And again, from what was renewed.
+        fs::write(&file, "postgres://new:three@b/shop").unwrap();
+        let again = renewed.renewed().await.unwrap();
+        assert_eq!((again.to_string().as_str(), password(&again)), ("new@b:5432/shop", &b"three"[..]));
+        assert_eq!(again.ssl_mode(), SslMode::VerifyFull);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_with_one_host_stays_with_it() {
+        let (_folder, file, endpoint) = in_a_file("postgres://old:one@a,b/shop", &[]);
+        let hosts = endpoint.renewed().await.unwrap().hosts();
+        fs::write(&file, "postgres://new:two@c/shop").unwrap();
+        let renewed = hosts[1].renewed().await.unwrap();
+        assert_eq!((renewed.to_string().as_str(), password(&renewed)), ("new@b:5432/shop", &b"two"[..]));
+        assert_eq!(renewed.session_attrs(), endpoint.session_attrs());
+    }
+
+    #[tokio::test]
+    async fn the_keys_win_over_a_url_that_is_read_again() {
+        let keys = [("WALPOST_POSTGRES_PASSWORD", "of-key"), ("WALPOST_POSTGRES_SSLMODE", "verify-ca")];
+        let (_folder, file, endpoint) = in_a_file("postgres://old:one@a/shop?sslmode=require", &keys);
+        fs::write(&file, "postgres://new:two@a/shop?sslmode=disable&channel_binding=require").unwrap();
+        let renewed = endpoint.renewed().await.unwrap();
+        assert_eq!((renewed.user(), password(&renewed)), ("new", &b"of-key"[..]));
+        assert_eq!((renewed.ssl_mode(), renewed.binding()), (SslMode::VerifyCa, ChannelBinding::Require));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_told_without_a_secret_and_passes() {
+        let (_folder, file, endpoint) = in_a_file("postgres://old:one@a/shop", &[]);
+        for (text, told) in [
+            ("", "it is empty"),
+            ("postgres://old:canary@", "names no host"),
+            ("postgres://old:can@ary@a/shop", "in one way only"),
+            ("postgres://old:canary@a/shop?sslmode=allow", "unknown sslmode"),
+            ("postgres://old:canary@a/shop?sslrootcert=system&sslmode=require", "cannot go together"),
+            ("postgres://old:canary@a/other", "names database \"other\", and walpost was started for \"shop\""),
+            // Without a database it is that of the role.
+            ("postgres://lent:canary@a", "names database \"lent\""),
+        ] {
+            fs::write(&file, text).unwrap();
+            let error = endpoint.renewed().await.unwrap_err().to_string();
+            assert!(error.starts_with("the URL in ") && error.contains(told), "{text}: {error}");
+            assert!(!error.contains("canary") && !error.contains("ary@"), "{error}");
+        }
+        fs::remove_file(&file).unwrap();
+        assert!(endpoint.renewed().await.unwrap_err().to_string().contains("cannot be used"));
+        fs::write(&file, "postgres://old:two@a/shop").unwrap();
+        assert_eq!(password(&endpoint.renewed().await.unwrap()), b"two");
+    }
 }

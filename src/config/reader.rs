@@ -15,9 +15,10 @@ use super::{
     secret::Secret,
     text_file, units,
 };
-use crate::secret_source::without_line_end;
+use crate::secret_source::{UrlFile, without_line_end};
 
 /// Hands out the value of each key once, parsed. What is missing or wrong gives `None` and is kept as a problem.
+#[derive(Default)]
 pub(super) struct Reader {
     /// The winning text of each key that someone gave.
     given: BTreeMap<&'static str, Given>,
@@ -133,6 +134,39 @@ impl Reader {
     pub(super) fn secret(&mut self, key: &'static Key) -> Option<Option<Secret>> {
         let file = self.files.get(key.name()).cloned();
         self.optional(key, |text| Ok(Secret::new(text).in_file(file)))
+    }
+
+    /// The file that holds a URL, and how its section is read again when somebody may have replaced it: with everything else
+    /// as it was given, and as strictly. None if the URL was given otherwise. To be asked for before the section is read.
+    pub(super) fn url_file<T>(
+        &self,
+        key: &'static Key,
+        read: impl Fn(&mut Self) -> Option<T> + Send + Sync + 'static,
+    ) -> Option<UrlFile<T>> {
+        let path = self.files.get(key.name())?.clone();
+        let section = key.name().split_once('.').map(|(section, _)| section);
+        let is_of_section = |name: &str| name.split_once('.').map(|(section, _)| section) == section;
+        let given: BTreeMap<_, _> = self
+            .given
+            .iter()
+            .filter(|(name, _)| is_of_section(name))
+            .map(|(name, given)| (*name, given.clone()))
+            .collect();
+        let mut files = self.files.clone();
+        files.remove(key.name());
+        Some(UrlFile::new(path, move |text| {
+            let mut given = given.clone();
+            if let Some(url) = given.get_mut(key.name()) {
+                url.text = Secret::new(text);
+            }
+            let mut again = Self { given, files: files.clone(), is_complete: true, ..Self::default() };
+            let value = read(&mut again);
+            match (value, again.problems.first()) {
+                (Some(value), None) => Ok(value),
+                (_, Some(problem)) => Err(problem.to_string()),
+                (None, None) => Err("it is not complete".to_owned()),
+            }
+        }))
     }
 
     /// A path, if the file there can be opened. It is read when it is needed, and again when it may have changed.

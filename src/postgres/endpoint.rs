@@ -1,4 +1,4 @@
-//! A libpq-style connection URL, read once.
+//! A libpq-style connection URL.
 //!
 //! `tokio_postgres::Config` parses the URL but knows neither `verify-ca` and `verify-full` nor `sslrootcert`, and chooses
 //! no host for us, so those keys and `target_session_attrs` are taken out first (<https://www.postgresql.org/docs/current/libpq-connect.html>).
@@ -13,7 +13,7 @@ use super::{
     session_attrs::SessionAttrs,
     tls_settings::{ChannelBinding, SslMode, TlsSettings},
 };
-use crate::secret_source::SecretSource;
+use crate::secret_source::{SecretError, SecretSource, UrlFile};
 
 /// How long one host may take to accept a connection unless the URL's `connect_timeout` says otherwise.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,12 +25,16 @@ const DEFAULT_LOGIN_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Endpoint {
     config: tokio_postgres::Config,
+    /// Where all of this can be read again, if the URL stands in a file.
+    file: Option<UrlFile<Self>>,
     /// Where the password can be read again, if it is kept apart from the URL.
     password: Option<SecretSource>,
     user: String,
     tls: TlsSettings,
     /// The hosts to try, in order: all of the URL, or one of them.
     targets: Vec<Target>,
+    /// Whether it means the one host that somebody is connected with, wherever the URL may lead meanwhile.
+    is_one_host: bool,
     attrs: SessionAttrs,
 }
 
@@ -61,7 +65,8 @@ impl Endpoint {
         let targets = hosts::targets(&config);
         // Of several servers only one can be the primary; a single one may be anything, and preflight tells what it is.
         let by_default = if targets.len() > 1 { SessionAttrs::ReadWrite } else { SessionAttrs::Any };
-        Ok(Self { config, password: None, user, tls, targets, attrs: attrs.unwrap_or(by_default) })
+        let attrs = attrs.unwrap_or(by_default);
+        Ok(Self { config, file: None, password: None, user, tls, targets, is_one_host: false, attrs })
     }
 
     /// Replaces the password, for one that is kept apart from the URL.
@@ -75,13 +80,38 @@ impl Endpoint {
         self.password = Some(source);
     }
 
-    /// The same with the password as it is now.
+    /// Has the URL read anew for each connection.
+    pub fn read_url_from(&mut self, file: UrlFile<Self>) {
+        self.file = Some(file);
+    }
+
+    /// The same as its files say it now.
     pub(crate) async fn renewed(&self) -> Result<Self, ConnectError> {
-        let mut renewed = self.clone();
+        let mut renewed = match &self.file {
+            Some(file) => self.renewed_by(file).await.map_err(ConnectError::Url)?,
+            None => self.clone(),
+        };
         if let Some(source) = &self.password {
             renewed.config.password(source.read().await?);
         }
         Ok(renewed)
+    }
+
+    /// What the file of the URL says now. Servers and roles may change while walpost runs; another database would be another
+    /// source of events, which nobody becomes by the way.
+    async fn renewed_by(&self, file: &UrlFile<Self>) -> Result<Self, SecretError> {
+        let read = file.read().await?;
+        if read.database() != self.database() {
+            return Err(file.unusable(format!(
+                "it names database {:?}, and walpost was started for {:?}: start it again if that is meant",
+                read.database(),
+                self.database()
+            )));
+        }
+        let (targets, attrs) =
+            if self.is_one_host { (self.targets.clone(), self.attrs) } else { (read.targets, read.attrs) };
+        let (file, password) = (self.file.clone(), self.password.clone());
+        Ok(Self { file, password, targets, attrs, is_one_host: self.is_one_host, ..read })
     }
 
     /// Replaces what `tls` says of the URL's settings.
@@ -162,7 +192,8 @@ impl Endpoint {
 
     /// The same for each host alone, in order.
     pub(crate) fn hosts(&self) -> Vec<Self> {
-        self.targets.iter().map(|target| Self { targets: vec![target.clone()], ..self.clone() }).collect()
+        let alone = |target: &Target| Self { targets: vec![target.clone()], is_one_host: true, ..self.clone() };
+        self.targets.iter().map(alone).collect()
     }
 
     /// The hosts for people: `host:port,host:port`.

@@ -140,7 +140,7 @@ impl Refuses for ConnectError {
     fn refusal(&self) -> Refusal {
         match self {
             Self::Misfit(_) | Self::NoneFit(_) => Refusal::Unfit,
-            Self::Tls(_) | Self::Password(_) => Refusal::Final,
+            Self::Tls(_) | Self::Password(_) | Self::Url(_) => Refusal::Final,
             _ => Refusal::Away,
         }
     }

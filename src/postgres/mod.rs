@@ -1,6 +1,6 @@
 //! The way to a Postgres server: where it is, how to get there, who we are.
 //!
-//! Replication and plain SQL share all of it: [`Endpoint`] is read once from a libpq-style URL, [`transport`] opens the
+//! Replication and plain SQL share all of it: [`Endpoint`] is read from a libpq-style URL, [`transport`] opens the
 //! socket and wraps it in TLS, and both protocols then speak over the same [`transport::Stream`]. Of several hosts each is
 //! tried in turn (`hosts`), until one lets us in and is what the URL asks for (`session_attrs`).
 

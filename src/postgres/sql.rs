@@ -27,7 +27,7 @@ pub struct Session {
 impl Session {
     /// Connects to the first host that will do, and logs in.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, SqlError> {
-        let mut search = Search::among(endpoint);
+        let mut search = Search::among(&endpoint.renewed().await?);
         while let Some(host) = search.next_host() {
             match Self::connect_to(&host).await {
                 Ok(session) => return Ok(session),
@@ -38,7 +38,6 @@ impl Session {
     }
 
     async fn connect_to(host: &Endpoint) -> Result<Self, SqlError> {
-        let host = &host.renewed().await?;
         let stream = Stream::open(host).await?;
         let is_encrypted = stream.is_encrypted();
         let config = as_it_is(host, is_encrypted);

@@ -224,6 +224,9 @@ pub enum ConnectError {
     /// The file of the password cannot be used.
     #[error("the password cannot be used: {0}")]
     Password(#[from] SecretError),
+    /// The file of the URL cannot be used.
+    #[error("the URL in {} cannot be used: {}", .0.path, .0.source)]
+    Url(SecretError),
     /// Something else answered at that port.
     #[error("what answers there does not speak the Postgres protocol")]
     NotPostgres,
@@ -252,6 +255,7 @@ impl ConnectError {
             | Self::NoneFit(_)
             | Self::Misfit(_)
             | Self::Password(_)
+            | Self::Url(_)
             | Self::Resolve { .. }
             | Self::Io(_)
             | Self::NotPostgres => false,

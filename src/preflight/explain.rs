@@ -77,6 +77,9 @@ fn explain_connection(text: &str) -> Option<&'static str> {
     if has(&["the password cannot be used"]) {
         return Some("check postgres.password_file, and that walpost may read the file");
     }
+    if has(&["the url in "]) && has(&["cannot be used"]) {
+        return Some("check the file that postgres.url_file names, and that walpost may read it");
+    }
     if has(&["target_session_attrs", "no host of the url"]) {
         return Some(
             "walpost needs the primary: wait for the failover to end, or check the hosts and target_session_attrs in \
@@ -157,6 +160,7 @@ mod tests {
             ("cannot connect to Postgres (/run/.s.PGSQL.5432: No such file or directory (os error 2))", "socket"),
             ("cannot connect to Postgres (db:5432: no answer within 10s)", "firewall"),
             ("Postgres accepts the connection and does not answer", "stuck"),
+            ("the URL in /run/secrets/dsn cannot be used: Permission denied (os error 13)", "postgres.url_file"),
             ("the server does not offer TLS, which sslmode asks for", "sslmode"),
             ("channel_binding=require: the server does not bind the login to its certificate", "hostssl"),
             (

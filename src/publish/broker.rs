@@ -25,7 +25,7 @@ use super::{
     server::ServerSaid,
     stream::{StreamError, StreamInspector},
 };
-use crate::secret_source::{SecretError, SecretSource};
+use crate::secret_source::{SecretError, SecretSource, UrlFile};
 
 /// Commands of the client besides messages: subscriptions, flushes, requests to JetStream's API.
 const SPARE_COMMANDS: usize = 64;
@@ -43,6 +43,8 @@ pub struct BrokerOptions {
     pub servers: Vec<ServerAddr>,
     /// How to log in.
     pub credentials: Credentials,
+    /// Where both can be read again, if the URL stands in a file.
+    pub url_file: Option<UrlFile<Entry>>,
     /// Certificates.
     pub tls: TlsFiles,
     /// What the subjects begin with that answers come to.
@@ -52,6 +54,9 @@ pub struct BrokerOptions {
     /// Messages that may be under way at once.
     pub max_in_flight: usize,
 }
+
+/// What a URL says: which servers, and how to log in.
+pub type Entry = (Vec<ServerAddr>, Credentials);
 
 /// How to log in to NATS.
 #[derive(Clone)]
@@ -128,6 +133,7 @@ impl Broker {
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         let complaint = Arc::<OnceLock<String>>::default();
         let heard = Arc::clone(&complaint);
+        let options = &options.renewed().await?;
         let connect = way_in(options)
             .await?
             // Room for the whole window: publishing then never waits for the client.
@@ -239,8 +245,20 @@ impl Broker {
 
 /// A connection that comes back by itself, for those who write nothing that could come too late.
 pub async fn lasting_client(options: &BrokerOptions, name: &str) -> Result<Client, BrokerError> {
+    let options = &options.renewed().await?;
     let connect = way_in(options).await?.name(name).max_reconnects(None).request_timeout(Some(CONNECT_TIMEOUT));
     Box::pin(connect.connect(&options.servers[..])).await.map_err(BrokerError::Connect)
+}
+
+impl BrokerOptions {
+    /// The same as the file of the URL says it now.
+    pub(super) async fn renewed(&self) -> Result<Self, BrokerError> {
+        let Some(file) = &self.url_file else { return Ok(self.clone()) };
+        let read = file.read().await;
+        let (servers, credentials) =
+            read.map_err(|SecretError { path, source }| BrokerError::UrlFile { path, source })?;
+        Ok(Self { servers, credentials, ..self.clone() })
+    }
 }
 
 /// How a connection is made that is made once.
@@ -308,6 +326,14 @@ pub enum BrokerError {
         /// Why.
         source: io::Error,
     },
+    /// The file of the URL cannot be used.
+    #[error("the URL of NATS in {path} cannot be used: {source}")]
+    UrlFile {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
     /// No connection.
     #[error("cannot connect to NATS: {0}")]
     Connect(async_nats::ConnectError),
@@ -353,6 +379,7 @@ impl BrokerError {
                 _ => "check that nats.url is right and that the server runs and can be reached from here",
             }),
             Self::CredsFile { .. } => Some("check the file that [nats] names, and that walpost may read it"),
+            Self::UrlFile { .. } => Some("check the file that nats.url_file names, and that walpost may read it"),
             Self::Closed | Self::Publish(_) => {
                 Some("check that the NATS server runs, is not overloaded, and can be reached from here")
             }

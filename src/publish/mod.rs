@@ -17,7 +17,7 @@ mod sharing;
 mod stream;
 
 pub use broker::{
-    Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Notice, TlsFiles, lasting_client,
+    Answer, Broker, BrokerError, BrokerEvent, BrokerOptions, Credentials, Entry, Notice, TlsFiles, lasting_client,
 };
 pub use compose::{CameTo, Composed, Composer, EventName, Halt};
 pub use dead_letter::{MAX_DEAD_LETTER_BYTES, event_id};

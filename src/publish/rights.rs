@@ -27,6 +27,7 @@ pub struct Denied {
 pub async fn denied(options: &BrokerOptions, subjects: &[String]) -> Result<Denied, BrokerError> {
     // One complaint for each subject, one for the inbox, and room for news about the connection.
     let (sender, mut complaints) = mpsc::channel(subjects.len() + 16);
+    let options = &options.renewed().await?;
     let connect = way_in(options).await?.event_callback(move |event| {
         let sender = sender.clone();
         async move {

@@ -64,7 +64,7 @@ pub struct Connection {
 impl Connection {
     /// Connects to the first host that will do, and logs in for replication of one database.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, ReplicationError> {
-        let mut search = Search::among(endpoint);
+        let mut search = Search::among(&endpoint.renewed().await?);
         while let Some(host) = search.next_host() {
             match Self::open_to(&host).await {
                 Ok(connection) => return Ok(connection),
@@ -75,7 +75,6 @@ impl Connection {
     }
 
     async fn open_to(host: &Endpoint) -> Result<Self, ReplicationError> {
-        let host = &host.renewed().await?;
         let stream = Stream::open(host).await?;
         let mut conversation = Conversation { stream, buffer: BytesMut::with_capacity(8192) };
         let answered = timeout(host.login_timeout(), log_in(&mut conversation, host)).await;

@@ -165,7 +165,7 @@ fn of_connect(error: &ConnectError) -> Verdict {
         error if error.is_about_tls() => (Code::POSTGRES_TLS, Retry),
         ConnectError::NotPostgres => (Code::POSTGRES_NONSENSE, Retry),
         // Read again with each attempt.
-        ConnectError::Password(_) => (Code::POSTGRES_LOGIN, Retry),
+        ConnectError::Password(_) | ConnectError::Url(_) => (Code::POSTGRES_LOGIN, Retry),
         // A failover is under way, or not yet done by whoever decides it.
         ConnectError::NoneFit(_) | ConnectError::Misfit(_) => (Code::POSTGRES_NOT_PRIMARY, Retry),
         _ => (Code::POSTGRES_UNREACHABLE, Retry),
@@ -242,7 +242,7 @@ pub(crate) fn of_broker(error: &BrokerError) -> Verdict {
     use async_nats::ConnectErrorKind::{Authentication, AuthorizationViolation};
     match error {
         // The file is read again with each attempt: it may be changed meanwhile.
-        BrokerError::CredsFile { .. } => (Code::NATS_REFUSED, Retry),
+        BrokerError::CredsFile { .. } | BrokerError::UrlFile { .. } => (Code::NATS_REFUSED, Retry),
         error if error.is_about_tls() => (Code::NATS_TLS, Retry),
         BrokerError::Connect(error) => match error.kind() {
             Authentication | AuthorizationViolation => (Code::NATS_REFUSED, Retry),

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use async_nats::ConnectOptions;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_postgres::Client;
 use walpost::sandbox::servers::{NatsOptions, NatsTls, PostgresOptions, PrivateNats, PrivatePostgres};
 
@@ -48,17 +48,25 @@ impl World {
         self.daemon.until_phase("leading").await;
     }
 
+    /// Waits until the page tells this of what is wrong.
+    async fn until_told(&self, text: &str) {
+        let is_told = async || self.daemon.get("/status").await.is_some_and(|page| page.body.contains(text));
+        wait::until(text, is_told).await;
+    }
+
     async fn end(self) {
         assert_eq!(self.daemon.terminate().await, 0);
     }
 }
 
+/// The users of a broker: one for the test, and walpost's with this password.
+fn users(password: &str) -> Value {
+    let users = [("all", "p"), ("app", password)];
+    json!({ "users": users.map(|(user, password)| json!({ "user": user, "password": password })) })
+}
+
 #[tokio::test]
 async fn a_password_that_is_changed_is_told_and_waited_for() {
-    let users = |password: &str| {
-        let users = [("all", "p"), ("app", password)];
-        json!({ "users": users.map(|(user, password)| json!({ "user": user, "password": password })) })
-    };
     let mut broker = PrivateNats::start(NatsOptions::default().extra("authorization", users("old"))).await.unwrap();
     let enter = ConnectOptions::with_user_and_password("all".into(), "p".into());
     let login = [("NATS_USER", "app"), ("NATS_PASSWORD", "old")];
@@ -75,10 +83,6 @@ async fn a_password_that_is_changed_is_told_and_waited_for() {
 
 #[tokio::test]
 async fn a_password_in_a_file_that_is_replaced_is_used_without_a_restart() {
-    let users = |password: &str| {
-        let users = [("all", "p"), ("app", password)];
-        json!({ "users": users.map(|(user, password)| json!({ "user": user, "password": password })) })
-    };
     let folder = tempfile::tempdir().unwrap();
     let [of_nats, of_postgres] = ["nats", "postgres"].map(|name| folder.path().join(name));
     fs::write(&of_nats, "old\n").unwrap();
@@ -111,11 +115,56 @@ async fn a_password_in_a_file_that_is_replaced_is_used_without_a_restart() {
     world.daemon.until_blocked("WP0102").await;
     world.commit().await;
     fs::remove_file(&of_postgres).unwrap();
-    let is_told = async || {
-        world.daemon.get("/status").await.is_some_and(|page| page.body.contains("the password cannot be used"))
-    };
-    wait::until("the missing file is told", is_told).await;
+    world.until_told("the password cannot be used").await;
     fs::write(&of_postgres, "new\n").unwrap();
+    world.until_stored(3).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_login_inside_a_url_in_a_file_that_is_replaced_is_used_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let [of_nats, of_postgres] = ["nats", "postgres"].map(|name| folder.path().join(name));
+    let mut broker = PrivateNats::start(NatsOptions::default().extra("authorization", users("old"))).await.unwrap();
+    let postgres = PrivatePostgres::start(PostgresOptions::default().scram("root")).await.unwrap();
+    let client = connect(&postgres.url()).await;
+    client.batch_execute("CREATE ROLE relay LOGIN SUPERUSER PASSWORD 'old'").await.unwrap();
+    let nats_url = |password: &str| broker.url().replace("nats://", &format!("nats://app:{password}@"));
+    let [old_nats, new_nats] = ["old", "new"].map(nats_url);
+    let url = |user: &str, database: &str| format!("postgres://{user}@127.0.0.1:{}/{database}", postgres.port());
+    fs::write(&of_nats, old_nats).unwrap();
+    fs::write(&of_postgres, url("relay:old", "postgres")).unwrap();
+    let settings = Settings::new("", "")
+        .with("POSTGRES_URL_FILE", of_postgres.to_str().unwrap())
+        .with("NATS_URL_FILE", of_nats.to_str().unwrap());
+    settings.set_up().await;
+    let enter = ConnectOptions::with_user_and_password("all".into(), "p".into());
+    let reader = Reader::enter(enter, &broker.url(), "OUTBOX").await;
+    let world = World { client, reader, daemon: settings.lead().await };
+    world.commit().await;
+    world.until_stored(1).await;
+
+    broker.reload(|options| options.extra("authorization", users("new"))).await.unwrap();
+    world.daemon.until_blocked("WP0402").await;
+    world.commit().await;
+    fs::write(&of_nats, "nats://").unwrap();
+    world.until_told("the URL of NATS in").await;
+    fs::write(&of_nats, new_nats).unwrap();
+    world.until_stored(2).await;
+
+    // The role is another one, too, as where logins are lent for a time.
+    let cut = "CREATE ROLE lent LOGIN SUPERUSER PASSWORD 'new'; ALTER ROLE relay NOLOGIN; CREATE DATABASE other;
+               SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'relay'";
+    for statement in cut.split(';') {
+        world.client.batch_execute(statement).await.unwrap();
+    }
+    world.daemon.until_blocked("WP0102").await;
+    world.commit().await;
+    fs::write(&of_postgres, "postgres://").unwrap();
+    world.until_told("the URL in").await;
+    fs::write(&of_postgres, url("lent:new", "other")).unwrap();
+    world.until_told("names database").await;
+    fs::write(&of_postgres, url("lent:new", "postgres")).unwrap();
     world.until_stored(3).await;
     world.end().await;
 }

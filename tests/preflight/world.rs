@@ -109,6 +109,7 @@ impl World {
         let options = BrokerOptions {
             servers: vec![nats.url().parse().unwrap()],
             credentials: Credentials::None,
+            url_file: None,
             tls: TlsFiles::default(),
             inbox_prefix: "_INBOX".to_owned(),
             stream: stream.clone(),

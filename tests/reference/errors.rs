@@ -150,7 +150,8 @@ fn of_nats() -> Vec<RunError> {
     let mut all: Vec<RunError> =
         connecting.into_iter().map(|kind| RunError::Broker(BrokerError::Connect(kind.into()))).collect();
     let file = BrokerError::CredsFile { path: "a.creds".into(), source: std::io::ErrorKind::NotFound.into() };
-    let others = [file, BrokerError::Closed, BrokerError::Publish(PublishErrorKind::InvalidSubject.into())];
+    let url = BrokerError::UrlFile { path: "url".into(), source: std::io::ErrorKind::NotFound.into() };
+    let others = [file, url, BrokerError::Closed, BrokerError::Publish(PublishErrorKind::InvalidSubject.into())];
     all.extend(others.map(RunError::Broker));
     all.push(RunError::Broker(BrokerError::Answer("?".into())));
     all.push(RunError::Broker(BrokerError::Lost));

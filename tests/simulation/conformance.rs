@@ -184,6 +184,7 @@ impl Pair {
         let options = BrokerOptions {
             servers: vec![self.server.url().parse().unwrap()],
             credentials: Credentials::None,
+            url_file: None,
             tls: TlsFiles::default(),
             inbox_prefix: "_INBOX".to_owned(),
             stream: STREAM.to_owned(),

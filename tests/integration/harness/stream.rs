@@ -53,6 +53,7 @@ pub(crate) fn broker_options(server: &PrivateNats, stream: &str) -> BrokerOption
     BrokerOptions {
         servers: vec![server.url().parse().unwrap()],
         credentials: Credentials::None,
+        url_file: None,
         tls: TlsFiles::default(),
         inbox_prefix: "_INBOX".to_owned(),
         stream: stream.to_owned(),
