@@ -37,7 +37,7 @@ pub struct SetupArgs {
 /// Does what the arguments say.
 pub(super) fn run(args: &SetupArgs, config: &Config, console: &mut Console) -> Result<Exit, Failure> {
     if args.dry_run {
-        plan(config, console)?;
+        plan(config, args.existing_rows, console)?;
     } else {
         apply(config, args.existing_rows, console)?;
     }
@@ -63,6 +63,7 @@ pub(super) fn apply(
             Outcome::Existed => (Ink::Plain, "exists"),
             Outcome::Sent => (Ink::Good, "sent"),
             Outcome::Kept => (Ink::Plain, "kept"),
+            Outcome::Undecided => (Ink::Error, "stops"),
         };
         let word = console.out().paint(ink, format_args!("{word:<7}"));
         writeln!(console.out(), "{word}  {what}")?;
@@ -71,20 +72,23 @@ pub(super) fn apply(
 }
 
 /// Prints what [`apply`] would do: SQL as it is, everything else as a comment, so that the text can be run.
-fn plan(config: &Config, console: &mut Console) -> Result<(), Failure> {
+fn plan(config: &Config, existing_rows: Option<ExistingRows>, console: &mut Console) -> Result<(), Failure> {
     let plan = Plan::new(config);
     let steps = runtime::block_on(async {
         let connected = Connected::open(&plan).await?;
-        connected.setup(&plan).plan().await.map_err(told)
+        Setup { existing_rows, ..connected.setup(&plan) }.plan().await.map_err(told)
     })?;
     for PlannedStep { what, outcome, is_sql, text } in steps {
         let word = match outcome {
             Outcome::Upgraded => "would upgrade",
             Outcome::Existed => "exists",
-            _ => "would create",
+            Outcome::Created => "would create",
+            Outcome::Sent => "would send",
+            Outcome::Kept => "would keep",
+            Outcome::Undecided => "would stop, without a slot",
         };
         writeln!(console.out(), "-- {word}: {what}")?;
-        if outcome != Outcome::Existed {
+        if !text.is_empty() {
             writeln!(console.out(), "{}\n", if is_sql { text.trim_end().to_owned() } else { commented(&text) })?;
         }
     }

@@ -73,6 +73,8 @@ pub enum Outcome {
     Sent,
     /// It was there before the slot, and is left as it is.
     Kept,
+    /// It is there before the slot, and there will be no slot until somebody decides. Only a plan has this.
+    Undecided,
 }
 
 /// One part as setup would leave it.
@@ -124,7 +126,40 @@ impl Setup<'_> {
             let text = if outcome == Outcome::Existed { String::new() } else { self.text(part, &found.facts)? };
             Ok(PlannedStep { what: self.what(part), outcome, is_sql: part != Part::Stream, text })
         };
-        Part::ORDER.into_iter().map(step).collect()
+        let mut steps = Part::ORDER.into_iter().map(step).collect::<Result<Vec<_>, SetupError>>()?;
+        if self.needed(Part::Slot, &found) == Outcome::Created && found.facts.table.is_some() {
+            steps.extend(self.planned_for_rows(&found.facts).await);
+        }
+        Ok(steps)
+    }
+
+    /// What would become of rows that are there before the slot: for certain that is seen only once the slot is made.
+    async fn planned_for_rows(&self, facts: &Facts) -> Option<PlannedStep> {
+        let table = &self.needs.mapping.table;
+        let planned = |outcome, text| {
+            Some(PlannedStep { what: format!("what is in table {table}"), outcome, is_sql: false, text })
+        };
+        if self.existing_rows == Some(ExistingRows::Keep) {
+            return planned(Outcome::Kept, String::new());
+        }
+        match slot::rows_exist_now(self.session.client(), self.needs).await {
+            Ok(false) => None,
+            Ok(true) if self.existing_rows.is_some() => {
+                planned(Outcome::Sent, statement::existing_rows(self.needs, facts))
+            }
+            Ok(true) => {
+                let problem = Problem::ExistingRows(table.clone());
+                planned(Outcome::Undecided, format!("{problem}\n{}", problem.remedy()))
+            }
+            Err(source) => {
+                let error = SetupError::RowsUnseen { table: table.clone(), source };
+                let (why, hint) = (error.sql().map(ToString::to_string), error.hint());
+                planned(
+                    Outcome::Undecided,
+                    format!("{error}: {}\n{}", why.unwrap_or_default(), hint.unwrap_or_default()),
+                )
+            }
+        }
     }
 
     /// Creates what is missing. `on_wait` is told, in words for people, if that takes longer than it should.
@@ -286,6 +321,7 @@ impl Outcome {
             Self::Upgraded => "upgraded",
             Self::Sent => "sent",
             Self::Kept => "kept",
+            Self::Undecided => "stops",
         }
     }
 }

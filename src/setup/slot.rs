@@ -11,7 +11,7 @@
 use std::pin::pin;
 
 use tokio::time::timeout;
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::{Client, Row, error::SqlState};
 
 use super::{SLOW, SetupError, error::RowsError, statement};
 use crate::{
@@ -114,6 +114,20 @@ async fn rows_exist(client: &Client, needs: &Needs, snapshot: &Snapshot) -> Resu
     client.batch_execute(&statement::in_snapshot(snapshot)).await?;
     let exist = client.query_one(&statement::has_rows(needs), &[]).await;
     client.batch_execute("ROLLBACK").await?;
+    as_far_as_seen(client, needs, exist).await
+}
+
+/// Whether there are rows as long as there is no slot.
+pub(super) async fn rows_exist_now(client: &Client, needs: &Needs) -> Result<bool, SqlError> {
+    let exist = client.query_one(&statement::has_rows(needs), &[]).await;
+    as_far_as_seen(client, needs, exist).await
+}
+
+async fn as_far_as_seen(
+    client: &Client,
+    needs: &Needs,
+    exist: Result<Row, tokio_postgres::Error>,
+) -> Result<bool, SqlError> {
     match exist {
         // A role that only delivers may not read the table. One that takes no room has no rows, and everybody may ask for that.
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {

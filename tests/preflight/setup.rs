@@ -243,10 +243,17 @@ async fn rows_from_before_the_slot_stand_in_its_way_until_somebody_decides() {
                 .await;
             let before =
                 "table public.outbox has rows already, and a slot sends only what is committed after it was made";
+            let planned = setup(&world).plan().await.unwrap().pop().unwrap();
+            assert_eq!(
+                (planned.what.as_str(), planned.outcome),
+                ("what is in table public.outbox", Outcome::Undecided)
+            );
+            assert!(planned.text.starts_with(before) && planned.text.contains("--existing-rows send"), "{planned:?}");
             assert_eq!(refused(apply(&world).await), [before]);
             assert!(!world.catalog().await.iter().any(|line| line.starts_with("slot")));
             // Nothing of the first attempt is in the way.
             let decided = Setup { existing_rows: Some(wish), ..setup(&world) };
+            assert_eq!(decided.plan().await.unwrap().pop().unwrap().outcome, told.1);
             let steps = decided.apply(|_| {}).await.unwrap();
             let last = steps.last().unwrap();
             assert_eq!((last.what.as_str(), last.outcome), told);
@@ -276,6 +283,7 @@ async fn a_role_that_may_not_read_the_table_sees_whether_it_can_have_rows() {
                 .await;
             let session = connect(&server.url_for(name, name)).await;
             let blind = Setup { session: &session, ..setup(&world) };
+            assert_eq!(blind.plan().await.unwrap().pop().unwrap().what, format!("slot {name}"));
             assert_eq!(blind.apply(|_| {}).await.unwrap().last().unwrap().outcome, Outcome::Created);
             world.execute("SELECT pg_drop_replication_slot('{slot}')").await;
             world
@@ -284,9 +292,12 @@ async fn a_role_that_may_not_read_the_table_sees_whether_it_can_have_rows() {
                            VALUES (gen_random_uuid(), 'order', '1', 'Placed')",
                 )
                 .await;
+            let planned = blind.plan().await.unwrap().pop().unwrap();
+            let grant = "GRANT SELECT ON public.outbox TO <role>;";
+            assert!(planned.outcome == Outcome::Undecided && planned.text.contains(grant), "{planned:?}");
             let error = blind.apply(|_| {}).await.unwrap_err();
             assert_eq!(error.to_string(), "cannot see whether table public.outbox has rows from before the slot");
-            assert!(error.hint().unwrap().contains("GRANT SELECT ON public.outbox TO <role>;"));
+            assert!(error.hint().unwrap().contains(grant));
             assert!(!world.catalog().await.iter().any(|line| line.starts_with("slot")));
             let keeps = Setup { session: &session, existing_rows: Some(ExistingRows::Keep), ..setup(&world) };
             assert_eq!(keeps.apply(|_| {}).await.unwrap().last().unwrap().outcome, Outcome::Kept);
