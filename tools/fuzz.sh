@@ -14,7 +14,7 @@ if ! [[ $minutes =~ ^[1-9][0-9]*$ ]]; then
 fi
 names=("$@")
 if [ ${#names[@]} -eq 0 ]; then
-    names=(frames pgoutput rows subjects headers config acks positions)
+    names=(frames pgoutput rows subjects headers config acks positions ledgers endpoints)
 fi
 
 # The passes that tell libFuzzer which branches were taken and what was compared. With a target named, build scripts go without them.

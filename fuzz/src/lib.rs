@@ -3,6 +3,8 @@
 //! A fuzzer calls them with bytes that it grows from what made the program do something new; `tests/fuzz` calls them with
 //! random bytes and with every input that is kept in `fuzz/corpus`. A claim that does not hold panics.
 
+mod webhooks;
+
 use std::{
     fs,
     sync::{Arc, LazyLock},
@@ -22,11 +24,13 @@ use walpost::{
     replication::{Frame, FrameError, Framer, TimelineHistory},
 };
 
+pub use self::webhooks::{endpoints, ledgers};
+
 /// A claim about any bytes.
 pub type Claim = fn(&[u8]);
 
 /// All claims, by the names of their fuzz targets.
-pub const ALL: [(&str, Claim); 8] = [
+pub const ALL: [(&str, Claim); 10] = [
     ("frames", frames),
     ("pgoutput", pgoutput),
     ("rows", rows),
@@ -35,6 +39,8 @@ pub const ALL: [(&str, Claim); 8] = [
     ("config", config),
     ("acks", acks),
     ("positions", positions),
+    ("ledgers", ledgers),
+    ("endpoints", endpoints),
 ];
 
 /// Bytes of a replication connection give the same frames however the network cuts them, and no more than was sent.

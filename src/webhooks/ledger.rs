@@ -111,7 +111,14 @@ impl Ledger {
             settling: BTreeSet::new(),
             is_waited_for: false,
         };
+        // Behind what is read nothing is open, and nothing twice: who wrote that is not walpost, and no event is to be sent twice
+        // for it.
+        let is_sound =
+            |open: &BTreeMap<u64, Open>, sequence: u64| sequence <= saved.read && !open.contains_key(&sequence);
         for SavedEvent(sequence, attempts, due_ms) in &saved.open {
+            if !is_sound(&ledger.open, *sequence) {
+                continue;
+            }
             let lane = lane_of(*sequence).filter(|_| ordering == Ordering::Aggregate);
             ledger.enter(*sequence, Open { lane, attempts: *attempts, phase: Phase::Waiting { due_ms: *due_ms } });
         }

@@ -195,7 +195,7 @@ impl Reading {
     /// A consumer of what stands behind this sequence.
     async fn consumer(&self, stream: &Stream<()>, after: u64) -> Result<Consumer<pull::Config>, async_nats::Error> {
         let mut config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.saturating_add(1) },
             ack_policy: AckPolicy::None,
             inactive_threshold: FORGOTTEN_AFTER,
             memory_storage: true,

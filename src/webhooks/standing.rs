@@ -117,7 +117,8 @@ impl Standing {
             failing_since: record.and_then(|record| record.failing_since_ms).and_then(moment),
             read: record.map(|record| record.ledger.read),
             last_sequence,
-            behind: record.map(|_| look.first_unread.map_or(0, |first| (last_sequence + 1).saturating_sub(first))),
+            behind: record
+                .map(|_| look.first_unread.map_or(0, |first| last_sequence.saturating_add(1).saturating_sub(first))),
             open: record.map(|record| record.ledger.open.len()),
             oldest_seconds: look.oldest.map(|oldest| since(oldest.at_ms, now).as_secs_f64()),
             next_attempt: failed.map(|open| open.2).min().and_then(moment),

@@ -315,6 +315,15 @@ fn what_is_opened_again_goes_before_what_waits_and_behind_what_is_on_its_way() {
 }
 
 #[test]
+fn a_record_that_makes_no_sense_sends_nothing_twice() {
+    let saved = Saved { read: 2, open: vec![SavedEvent(2, 1, 0), SavedEvent(2, 0, 5), SavedEvent(3, 0, 0)] };
+    let mut ledger = Ledger::restore(Ordering::None, &saved, |_| None);
+    assert_eq!((ledger.start(9), ledger.start(9)), (Some((2, 1)), None));
+    assert!(ledger.take(3, Lane::of("order", "a"), 9));
+    assert_eq!((ledger.start(9), ledger.start(9)), (Some((3, 0)), None));
+}
+
+#[test]
 fn what_waits_can_be_hurried() {
     let saved = Saved { read: 2, open: vec![SavedEvent(1, 3, 9_000), SavedEvent(2, 0, 10)] };
     let mut ledger = Ledger::restore(Ordering::None, &saved, |_| None);

@@ -83,7 +83,7 @@ impl Store {
         let stream = self.stream(&self.outbox, WHAT).await?;
         let mut first: Option<Stored> = None;
         for subject in subjects {
-            match stream.get_first_raw_message_by_subject(subject, read + 1).await {
+            match stream.get_first_raw_message_by_subject(subject, read.saturating_add(1)).await {
                 Ok(message) => {
                     let at_ms = millis(message.time.unix_timestamp_nanos());
                     let found = Stored { sequence: message.sequence, at_ms };
