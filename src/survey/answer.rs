@@ -35,6 +35,11 @@ impl Silence {
         Self { code: None, why: format!("no answer within {waited:?}"), remedy: None }
     }
 
+    /// The others took all the time that there was.
+    fn untimely() -> Self {
+        Self { code: None, why: "not asked: other answers took all the time".to_owned(), remedy: None }
+    }
+
     /// The question was not asked.
     pub(super) fn unasked() -> Self {
         Self { code: None, why: "not asked".to_owned(), remedy: None }
@@ -100,11 +105,14 @@ impl From<ReplicationError> for Silence {
     }
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for an answer, but not for ever; without any time left, nothing is asked.
 pub(super) async fn within<T, E: Into<Silence>>(
     limit: Duration,
     question: impl Future<Output = Result<T, E>>,
 ) -> Answer<T> {
+    if limit.is_zero() {
+        return Err(Silence::untimely());
+    }
     match timeout(limit, question).await {
         Ok(answer) => answer.map_err(Into::into),
         Err(_) => Err(Silence::late(limit)),

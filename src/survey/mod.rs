@@ -13,6 +13,7 @@ mod outbox_lag;
 mod postgres;
 mod settings;
 mod slots;
+mod watch;
 mod webhooks;
 
 use std::{net::SocketAddr, time::Duration};
@@ -20,6 +21,7 @@ use std::{net::SocketAddr, time::Duration};
 use serde_json::Value;
 use tokio::join;
 
+use self::watch::Watch;
 pub use self::{
     answer::{Answer, Silence},
     nats::{NatsAnswers, NatsSide, Right},
@@ -49,6 +51,8 @@ pub struct Patience {
     pub answer: Duration,
     /// Between two looks at what the slot holds back, for how fast that grows.
     pub sample: Duration,
+    /// For everything together.
+    pub whole: Duration,
 }
 
 impl Default for Patience {
@@ -58,6 +62,8 @@ impl Default for Patience {
             connection: Duration::from_secs(10),
             answer: Duration::from_secs(5),
             sample: Duration::from_secs(1),
+            // A server that takes connections and is stuck costs each question its time, and there are a dozen.
+            whole: Duration::from_secs(15),
         }
     }
 }
@@ -81,11 +87,12 @@ impl Survey {
     /// Asks everybody.
     pub async fn of(plan: &Plan, config: &Config, scope: Scope, patience: Patience) -> Self {
         let admin = config.admin.listen;
+        let watch = Watch::start(patience);
         let (postgres, nats, webhooks, service) = join!(
-            Box::pin(PostgresSide::ask(plan, scope, patience)),
-            Box::pin(NatsSide::ask(plan, scope, patience)),
-            Box::pin(WebhooksSide::ask(plan, &config.webhooks, scope, patience)),
-            answer::within(patience.answer, admin::ask_status(admin)),
+            Box::pin(PostgresSide::ask(plan, scope, watch)),
+            Box::pin(NatsSide::ask(plan, scope, watch)),
+            Box::pin(WebhooksSide::ask(plan, &config.webhooks, scope, watch)),
+            answer::within(watch.answer(), admin::ask_status(admin)),
         );
         Self { postgres, nats, webhooks, service, admin }
     }

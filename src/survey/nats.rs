@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    Patience, Scope, Silence,
+    Scope, Silence,
     answer::{Answer, within},
+    watch::Watch,
 };
 use crate::{
     plan::Plan,
@@ -58,11 +59,11 @@ pub struct Right {
 }
 
 impl NatsSide {
-    pub(super) async fn ask(plan: &Plan, scope: Scope, patience: Patience) -> Self {
+    pub(super) async fn ask(plan: &Plan, scope: Scope, watch: Watch) -> Self {
         let begun = Instant::now();
         let servers = &plan.broker.servers;
-        let answers = match within(patience.connection, Broker::connect(&plan.broker)).await {
-            Ok(broker) => Ok(Box::new(NatsAnswers::ask(&broker, plan, (scope, patience), begun.elapsed()).await)),
+        let answers = match within(watch.connection(), Broker::connect(&plan.broker)).await {
+            Ok(broker) => Ok(Box::new(NatsAnswers::ask(&broker, plan, (scope, watch), begun.elapsed()).await)),
             Err(silence) => Err(silence),
         };
         let names: Vec<_> = servers.iter().map(|server| format!("{}:{}", server.host(), server.port())).collect();
@@ -72,14 +73,13 @@ impl NatsSide {
 }
 
 impl NatsAnswers {
-    async fn ask(broker: &Broker, plan: &Plan, (scope, patience): (Scope, Patience), connected_in: Duration) -> Self {
-        let limit = patience.answer;
+    async fn ask(broker: &Broker, plan: &Plan, (scope, watch): (Scope, Watch), connected_in: Duration) -> Self {
         let server = broker.server();
         let is_encrypted = plan.broker.tls.required
             || server.is_tls_required
             || plan.broker.servers.iter().any(async_nats::ServerAddr::tls_required);
         let rights = match scope {
-            Scope::Whole => missing(plan, needed(plan), patience).await,
+            Scope::Whole => missing(plan, needed(plan), watch).await,
             Scope::Glance => Err(Silence::unasked()),
         };
         let inspector = broker.inspector();
@@ -90,7 +90,7 @@ impl NatsAnswers {
         let may_count = refused("$JS.API.INFO");
         let stream = match &may_look {
             Some(silence) => Err(silence.clone()),
-            None => within(limit, inspector.seen()).await,
+            None => within(watch.answer(), inspector.seen()).await,
         };
         let is_there = matches!(stream, Ok(Some(_)));
         let absent = || Silence { code: None, why: "there is no stream".to_owned(), remedy: None };
@@ -101,15 +101,15 @@ impl NatsAnswers {
                 let dead = plan.template.dead_letter_subjects();
                 let tail = match may_read {
                     Some(silence) => Err(silence),
-                    None => within(limit, inspector.tail()).await,
+                    None => within(watch.answer(), inspector.tail()).await,
                 };
-                (tail, within(limit, inspector.count(&dead)).await)
+                (tail, within(watch.answer(), inspector.count(&dead)).await)
             }
         };
         let account = match may_count {
             _ if scope == Scope::Glance => Err(Silence::unasked()),
             Some(silence) => Err(silence),
-            None => within(limit, inspector.account()).await,
+            None => within(watch.answer(), inspector.account()).await,
         };
         Self { connected_in, server, is_encrypted, rights, stream, tail, dead_letters, account }
     }
@@ -126,9 +126,9 @@ fn needed(plan: &Plan) -> Vec<Right> {
 }
 
 /// What of these rights is denied.
-pub(super) async fn missing(plan: &Plan, needed: Vec<Right>, patience: Patience) -> Answer<Vec<Right>> {
+pub(super) async fn missing(plan: &Plan, needed: Vec<Right>, watch: Watch) -> Answer<Vec<Right>> {
     let probes: Vec<String> = needed.iter().map(|right| one_of(&right.subjects)).collect();
-    let Denied { publish, inbox } = within(patience.answer, denied(&plan.broker, &probes)).await?;
+    let Denied { publish, inbox } = within(watch.answer(), denied(&plan.broker, &probes)).await?;
     let mut missing: Vec<_> =
         needed.into_iter().zip(probes).filter(|(_, probe)| publish.contains(probe)).map(|(right, _)| right).collect();
     if inbox {

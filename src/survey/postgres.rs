@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Patience, Scope, Silence,
+    Scope, Silence,
     answer::{Answer, within},
     outbox_lag::OutboxLag,
     settings::Settings,
     slots::{SlotSeen, seconds},
+    watch::Watch,
 };
 use crate::{
     plan::Plan,
@@ -114,10 +115,10 @@ pub struct OldTransaction {
 }
 
 impl PostgresSide {
-    pub(super) async fn ask(plan: &Plan, scope: Scope, patience: Patience) -> Self {
+    pub(super) async fn ask(plan: &Plan, scope: Scope, watch: Watch) -> Self {
         let begun = Instant::now();
-        let answers = match within(patience.connection, Session::connect(&plan.endpoint)).await {
-            Ok(session) => Ok(Box::new(ask(&session, plan, (scope, patience), begun.elapsed()).await)),
+        let answers = match within(watch.connection(), Session::connect(&plan.endpoint)).await {
+            Ok(session) => Ok(Box::new(ask(&session, plan, (scope, watch), begun.elapsed()).await)),
             Err(silence) => Err(silence),
         };
         Self { address: plan.endpoint.to_string(), is_local: plan.endpoint.is_local(), answers }
@@ -127,23 +128,23 @@ impl PostgresSide {
 async fn ask(
     session: &Session,
     plan: &Plan,
-    (scope, patience): (Scope, Patience),
+    (scope, watch): (Scope, Watch),
     connected_in: Duration,
 ) -> PostgresAnswers {
-    let limit = patience.answer;
-    let first = within(limit, held_bytes(session, plan)).await;
+    let first = within(watch.answer(), held_bytes(session, plan)).await;
     let begun = Instant::now();
-    let link = within(limit, Link::ask(session)).await;
-    let facts = within(limit, preflight::inspect(session, &plan.needs)).await;
-    let settings = within(limit, Settings::ask(session)).await;
-    let slots = within(limit, SlotSeen::ask(session)).await;
-    let standbys = within(limit, standbys(session, plan)).await;
-    let transactions = within(limit, OldTransaction::ask(session)).await;
+    let link = within(watch.answer(), Link::ask(session)).await;
+    let facts = within(watch.answer(), preflight::inspect(session, &plan.needs)).await;
+    let settings = within(watch.answer(), Settings::ask(session)).await;
+    let slots = within(watch.answer(), SlotSeen::ask(session)).await;
+    let standbys = within(watch.answer(), standbys(session, plan)).await;
+    let transactions = within(watch.answer(), OldTransaction::ask(session)).await;
     let may_read = facts.as_ref().is_ok_and(|facts| facts.watermark_table.may_use);
-    let watermark_age = if may_read { within(limit, watermark_age(session, &plan.needs)).await } else { Ok(None) };
-    let outbox_lag = within(limit, OutboxLag::ask(session, &plan.needs)).await;
+    let watermark_age =
+        if may_read { within(watch.answer(), watermark_age(session, &plan.needs)).await } else { Ok(None) };
+    let outbox_lag = within(watch.answer(), OutboxLag::ask(session, &plan.needs)).await;
     let replication = match scope {
-        Scope::Whole => within(patience.connection, LoggedIn::open(session)).await,
+        Scope::Whole => within(watch.connection(), LoggedIn::open(session)).await,
         Scope::Glance => Err(Silence::unasked()),
     };
     let growth = match first {
@@ -151,8 +152,8 @@ async fn ask(
         Ok(None) => Ok(None),
         Ok(_) if scope == Scope::Glance => Err(Silence::unasked()),
         Ok(Some(before)) => {
-            sleep(patience.sample.saturating_sub(begun.elapsed())).await;
-            let after = within(limit, held_bytes(session, plan)).await;
+            sleep(watch.sample().saturating_sub(begun.elapsed())).await;
+            let after = within(watch.answer(), held_bytes(session, plan)).await;
             after.map(|after| after.map(|after| rate(before, after, begun.elapsed())))
         }
     };

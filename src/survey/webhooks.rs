@@ -6,9 +6,10 @@ use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 
 use super::{
-    Patience, Right, Scope, Silence,
+    Right, Scope, Silence,
     answer::{Answer, within},
     nats::{missing, refusal},
+    watch::Watch,
 };
 use crate::{
     config::{EndpointTable, Webhooks},
@@ -75,32 +76,31 @@ pub struct Way {
 
 impl WebhooksSide {
     /// Asks; none if no endpoint is configured, and no table of them.
-    pub(super) async fn ask(plan: &Plan, webhooks: &Webhooks, scope: Scope, patience: Patience) -> Option<Self> {
+    pub(super) async fn ask(plan: &Plan, webhooks: &Webhooks, scope: Scope, watch: Watch) -> Option<Self> {
         if webhooks.endpoints.is_empty() && webhooks.table.is_none() {
             return None;
         }
-        let limit = patience.connection + patience.answer;
         let told = |error: TableError| silence(&error, plan, webhooks);
-        let listing = within(limit, async { Listing::now(webhooks, Some(&plan.endpoint)).await.map_err(told) }).await;
-        let table = match &webhooks.table {
-            None => None,
-            Some(table) => {
-                let shape = match scope {
-                    Scope::Glance => Err(Silence::unasked()),
-                    Scope::Whole => {
-                        let mut reader = TableReader::new(plan.endpoint.clone(), table.clone());
-                        within(limit, async { reader.shape().await.map_err(told) }).await
-                    }
-                };
-                Some(TableSide { name: table.name.to_string(), shape })
-            }
+        let listing = async { Listing::now(webhooks, Some(&plan.endpoint)).await.map_err(told) };
+        let table = async {
+            let table = webhooks.table.as_ref()?;
+            let shape = match scope {
+                Scope::Glance => Err(Silence::unasked()),
+                Scope::Whole => {
+                    let mut reader = TableReader::new(plan.endpoint.clone(), table.clone());
+                    within(watch.connection(), async { reader.shape().await.map_err(told) }).await
+                }
+            };
+            Some(TableSide { name: table.name.to_string(), shape })
         };
+        // At once, and no longer than for a connection: what NATS keeps is to be asked for, too.
+        let (listing, table) = tokio::join!(within(watch.connection(), listing), table);
         let endpoints = listing.as_ref().map_or(&[][..], |listing| &listing.endpoints[..]);
         let (kept, ways) = match scope {
             Scope::Whole => {
-                tokio::join!(Kept::ask(plan, endpoints, scope, patience), ways(endpoints, &webhooks.guard, patience))
+                tokio::join!(Kept::ask(plan, endpoints, scope, watch), ways(endpoints, &webhooks.guard, watch))
             }
-            Scope::Glance => (Kept::ask(plan, endpoints, scope, patience).await, Vec::new()),
+            Scope::Glance => (Kept::ask(plan, endpoints, scope, watch).await, Vec::new()),
         };
         Some(Self { listing, table, kept, ways, lease: webhooks.lease, at: Timestamp::now() })
     }
@@ -113,8 +113,8 @@ impl WebhooksSide {
 }
 
 impl Kept {
-    async fn ask(plan: &Plan, endpoints: &[Arc<Endpoint>], scope: Scope, patience: Patience) -> Self {
-        let client = match within(patience.connection, lasting_client(&plan.broker, "walpost")).await {
+    async fn ask(plan: &Plan, endpoints: &[Arc<Endpoint>], scope: Scope, watch: Watch) -> Self {
+        let client = match within(watch.connection(), lasting_client(&plan.broker, "walpost")).await {
             Ok(client) => client,
             Err(silence) => {
                 return Self { rights: Err(silence.clone()), streams: Err(silence.clone()), look: Err(silence) };
@@ -122,7 +122,7 @@ impl Kept {
         };
         let store = Store::new(client, &plan.stream.name);
         let rights = match scope {
-            Scope::Whole => missing(plan, needed(&store), patience).await,
+            Scope::Whole => missing(plan, needed(&store), watch).await,
             Scope::Glance => Err(Silence::unasked()),
         };
         let refused = ["$JS.API.STREAM.INFO.", "$JS.API.STREAM.MSG.GET."]
@@ -132,10 +132,10 @@ impl Kept {
             return Self { rights, streams: Err(silence.clone()), look: Err(silence) };
         }
         let streams = match scope {
-            Scope::Whole => within(patience.answer, store.own_streams()).await,
+            Scope::Whole => within(watch.answer(), store.own_streams()).await,
             Scope::Glance => Err(Silence::unasked()),
         };
-        Self { rights, streams, look: within(patience.answer, store.look(endpoints)).await }
+        Self { rights, streams, look: within(watch.answer(), store.look(endpoints)).await }
     }
 }
 
@@ -147,14 +147,14 @@ fn needed(store: &Store) -> Vec<Right> {
 }
 
 /// Looks up the names of endpoints; nothing is connected to.
-async fn ways(endpoints: &[Arc<Endpoint>], guard: &Guard, patience: Patience) -> Vec<Way> {
+async fn ways(endpoints: &[Arc<Endpoint>], guard: &Guard, watch: Watch) -> Vec<Way> {
     let resolver = Resolver::system();
     let named = endpoints.iter().filter(|endpoint| endpoint.is_enabled && endpoint.target.literal().is_none());
     let ways = stream::iter(named.take(MOST_NAMES)).map(|endpoint| {
         let (endpoint, resolver) = (Arc::clone(endpoint), &resolver);
         async move {
             let looked_up = async { Ok::<_, Silence>(admitted(&endpoint.target, guard, resolver).await.err()) };
-            let trouble = within(patience.answer, looked_up).await;
+            let trouble = within(watch.answer(), looked_up).await;
             Way { endpoint: endpoint.name.to_string(), url: endpoint.target.to_string(), trouble }
         }
     });

@@ -8,5 +8,6 @@ mod nats_servers;
 mod patient;
 mod servers;
 mod status;
+mod stuck;
 mod ways_in;
 mod webhooks;

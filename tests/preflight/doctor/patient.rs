@@ -153,11 +153,17 @@ impl Patient {
 
     /// Runs doctor.
     pub(crate) async fn examine(&self) -> Report {
-        let patience = Patience {
+        self.examine_with(Patience {
             connection: Duration::from_secs(20),
             answer: Duration::from_secs(20),
             sample: Duration::from_millis(1),
-        };
+            whole: Duration::from_secs(300),
+        })
+        .await
+    }
+
+    /// The same with this patience.
+    pub(crate) async fn examine_with(&self, patience: Patience) -> Report {
         let (plan, mut config) = (self.plan(), self.config());
         // Nobody answers there.
         config.admin.listen = "127.0.0.1:1".parse().unwrap();
