@@ -18,6 +18,8 @@ pub mod lsn;
 
 pub mod secret_source;
 
+pub mod trusted_roots;
+
 pub mod position;
 
 pub mod postgres;

@@ -21,6 +21,7 @@ use rustls::{
 };
 
 use super::tls_settings::{SYSTEM_ROOTS, SslMode, TlsSettings};
+use crate::trusted_roots::{RootsError, trusted_roots};
 
 /// Builds the TLS configuration; `None` when the mode never encrypts. Files are read each time: they may be renewed.
 pub(super) fn client_config(settings: &TlsSettings, mode: SslMode) -> Result<Option<Arc<ClientConfig>>, TlsError> {
@@ -28,7 +29,7 @@ pub(super) fn client_config(settings: &TlsSettings, mode: SslMode) -> Result<Opt
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Provider)?;
-    let roots = || trusted_roots(settings.root_cert.as_deref());
+    let roots = || trusted_roots(settings.root_cert.as_deref().filter(|path| *path != Path::new(SYSTEM_ROOTS)));
     let anonymous = match mode {
         SslMode::Disable => return Ok(None),
         SslMode::VerifyFull => builder.with_root_certificates(roots()?),
@@ -57,27 +58,6 @@ fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(file).map_err(|error| TlsError::unusable(file, error))
-}
-
-/// The certificate authorities to trust: a PEM file, or the operating system's for `None` and `system`.
-fn trusted_roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    match file.filter(|path| *path != Path::new(SYSTEM_ROOTS)) {
-        Some(path) => {
-            let unreadable = |error| TlsError::RootCert { path: path.display().to_string(), source: error };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                roots.add(certificate.map_err(unreadable)?).map_err(TlsError::Provider)?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    match file {
-        _ if !roots.is_empty() => Ok(roots),
-        Some(path) => Err(TlsError::EmptyRootCert { path: path.display().to_string() }),
-        None => Err(TlsError::NoRoots),
-    }
 }
 
 type Builder<Wants> = rustls::ConfigBuilder<ClientConfig, Wants>;
@@ -142,14 +122,9 @@ impl ServerCertVerifier for NamelessVerifier {
 /// TLS that cannot be set up as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The file of root certificates is missing or is not PEM.
-    #[error("cannot read the root certificates in {path}")]
-    RootCert {
-        /// The file.
-        path: String,
-        /// What the reader said.
-        source: pem::Error,
-    },
+    /// Nobody to trust.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// The file of our certificate or of its key is missing or is not PEM.
     #[error("cannot read our certificate or its key in {path}")]
     Identity {
@@ -158,15 +133,6 @@ pub enum TlsError {
         /// What the reader said.
         source: pem::Error,
     },
-    /// The file of root certificates holds none.
-    #[error("no root certificate in {path}")]
-    EmptyRootCert {
-        /// The file, or `system`.
-        path: String,
-    },
-    /// Nothing to verify against.
-    #[error("no root certificate to verify the server with (set sslrootcert)")]
-    NoRoots,
     /// The TLS library refused.
     #[error("the TLS library refused the settings")]
     Provider(#[source] Error),

@@ -13,16 +13,15 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::{ClientConfig, crypto::ring, pki_types::ServerName};
 use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_rustls::TlsConnector;
 
 use super::pool::Connection;
-use crate::webhooks::{address::Guard, target::Target, verdict::Outcome};
+use crate::{
+    trusted_roots::{RootsError, trusted_roots},
+    webhooks::{address::Guard, target::Target, verdict::Outcome},
+};
 
 /// How many addresses of a name are tried.
 const MOST_ADDRESSES: usize = 8;
@@ -137,26 +136,9 @@ pub async fn admitted(target: &Target, guard: &Guard, resolver: &Resolver) -> Re
 /// How connections are encrypted and what certificates are verified against: a PEM file, or the system's authorities. There
 /// is no way to verify nothing.
 pub fn tls_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsRootsError> {
-    let mut store = RootCertStore::empty();
-    match roots {
-        None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(path) => {
-            let unusable = |what: String| TlsRootsError::File { path: path.display().to_string(), what };
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-                store.add(certificate).map_err(|error| unusable(error.to_string()))?;
-            }
-        }
-    }
-    if store.is_empty() {
-        return Err(TlsRootsError::Empty);
-    }
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().map_err(TlsRootsError::Provider)?;
-    let mut config = builder.with_root_certificates(store).with_no_client_auth();
+    let mut config = builder.with_root_certificates(trusted_roots(roots)?).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -164,17 +146,9 @@ pub fn tls_config(roots: Option<&Path>) -> Result<Arc<ClientConfig>, TlsRootsErr
 /// No certificates to verify receivers by.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsRootsError {
-    /// The file cannot be used.
-    #[error("the certificates in {path} cannot be used: {what}")]
-    File {
-        /// The file.
-        path: String,
-        /// Why.
-        what: String,
-    },
-    /// There are none.
-    #[error("there is no certificate authority to verify receivers by")]
-    Empty,
+    /// Nobody to trust.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// The cryptography refuses.
     #[error("TLS cannot be set up: {0}")]
     Provider(rustls::Error),
