@@ -11,11 +11,16 @@
 use std::{ops::RangeInclusive, pin::pin, sync::Arc, time::Duration};
 
 use async_nats::jetstream::{
+    Message,
     consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
     stream::Stream,
 };
 use futures_util::StreamExt;
-use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::{event::Event, stats::EndpointStats, store::Store};
 
@@ -25,6 +30,10 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long the server waits for the first of them.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How much longer its answer may take that there is none. A server that was restarted has forgotten the question.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often one looks whether the connection is another one, over which no answer to a question of before will come.
+const CONNECTION_GLANCE: Duration = Duration::from_millis(250);
 /// How long the server keeps a consumer that nobody asks.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// How long to wait after something odd.
@@ -87,6 +96,14 @@ struct Reading {
     is_cautious: bool,
 }
 
+/// A question for messages.
+struct Asked {
+    /// Over which connection.
+    connection: u64,
+    /// When there is an answer at the latest, if it was heard.
+    answer_by: Instant,
+}
+
 impl Reading {
     async fn go_on(mut self) {
         while !self.events.is_closed() {
@@ -111,9 +128,9 @@ impl Reading {
             let batch = consumer.batch().expires(PATIENCE);
             let batch =
                 if self.is_cautious { batch.max_messages(1) } else { batch.max_messages(BATCH).max_bytes(BATCH_BYTES) };
+            let asked = Asked { connection: self.store.connection(), answer_by: Instant::now() + PATIENCE + GRACE };
             let mut messages = batch.messages().await?;
-            while let Some(message) = messages.next().await {
-                let message = message.inspect_err(|_| self.is_cautious = true)?;
+            while let Some(message) = self.next_of(&mut messages, &asked).await? {
                 let info = message.info()?;
                 let (sequence, number, behind) = (info.stream_sequence, info.consumer_sequence, info.pending);
                 let stored_ns = i64::try_from(info.published.unix_timestamp_nanos()).unwrap_or(i64::MAX);
@@ -142,6 +159,23 @@ impl Reading {
                 }
             }
             self.is_cautious &= of_batch == 0;
+        }
+    }
+
+    /// The next message of a batch; none at its end.
+    async fn next_of(&mut self, batch: &mut pull::Batch, asked: &Asked) -> Result<Option<Message>, async_nats::Error> {
+        tokio::select! {
+            biased;
+            message = batch.next() => message.transpose().inspect_err(|_| self.is_cautious = true),
+            () = self.until_reconnected(asked.connection) => Err("the connection was made anew".into()),
+            () = sleep_until(asked.answer_by) => Err("the server is silent".into()),
+        }
+    }
+
+    /// Waits until there is another connection than this one.
+    async fn until_reconnected(&self, connection: u64) {
+        while self.store.connection() == connection {
+            sleep(CONNECTION_GLANCE).await;
         }
     }
 

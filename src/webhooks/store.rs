@@ -10,7 +10,7 @@ mod look;
 mod record;
 mod setup;
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use async_nats::{
     Client, HeaderMap,
@@ -118,6 +118,11 @@ impl Store {
     /// Whether there is a connection, as far as anybody knows.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Which connection there is, or was last: another one has another number.
+    pub fn connection(&self) -> u64 {
+        self.client.statistics().connects.load(Relaxed)
     }
 
     /// The stream of records, wishes and dead letters.
