@@ -11,6 +11,7 @@
 mod ending;
 mod error;
 mod look;
+mod pace;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use ending::{Finish, Pause};
 pub use error::SessionError;
 
+use self::pace::Pace;
 use super::{
     event::{Effect, Event, Resume},
     gaps::Gaps,
@@ -34,11 +36,6 @@ use crate::{
     replication::{Frame, ReplicationStream},
 };
 
-/// With at least this many messages on their way the session counts as behind, and reads late and much: a walsender
-/// writes one message at a time, and waking up for each costs both sides more than the message itself.
-const BUSY_IN_FLIGHT: usize = 48;
-/// How late. One tick of the timer; long enough for dozens of messages, too short for anybody to notice who is behind.
-const BUSY_READ_DELAY: Duration = Duration::from_millis(1);
 /// How long the last words to Postgres may take when a session ends in good order.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -60,8 +57,7 @@ pub struct Session {
     gate: Gate,
     limits: Limits,
     progress: Arc<Progress>,
-    /// While behind: when to read next.
-    read_at: Instant,
+    pace: Pace,
     /// When the stream may be looked at next.
     look_after: Instant,
 }
@@ -77,7 +73,7 @@ impl Session {
     /// A session over a connection that streams.
     pub fn new(log: ReplicationStream, intake: Intake, relay: Relay<LogRow>, gate: Gate, limits: Limits) -> Self {
         let (progress, now) = (intake.progress(), Instant::now());
-        Self { log, intake, relay, gate, limits, progress, read_at: now, look_after: now }
+        Self { log, intake, relay, gate, limits, progress, pace: Pace::new(now), look_after: now }
     }
 
     /// Delivers until `stop` is cancelled, somebody has to look at the stream, or something breaks. After an error of
@@ -202,6 +198,7 @@ impl Session {
             let (message, ticket) = (self.intake.message(&due)?, due.ticket);
             broker.publish(message, ticket).await?;
             self.progress.sent();
+            self.pace.count();
         }
         Ok(())
     }
@@ -226,11 +223,11 @@ impl Session {
     async fn wait(&mut self, broker: &mut Broker, stop: &CancellationToken) -> Result<Wake, SessionError> {
         let now = Instant::now();
         let may_read = self.may_read(now);
-        let read_now = may_read && self.read_at <= now;
+        let read_now = may_read && self.pace.read_at() <= now;
         let timer = self.timer(now);
         let mut timer = self.next_look().map_or(timer, |look| timer.min(look).max(now));
         if may_read && !read_now {
-            timer = timer.min(self.read_at);
+            timer = timer.min(self.pace.read_at());
         }
         let wait = match (may_read, self.relay.in_flight()) {
             (false, _) => Wait::Room,
@@ -243,8 +240,7 @@ impl Session {
             notice = broker.notice() => Ok(Wake::Broker(notice?)),
             filled = self.log.fill(), if read_now => {
                 filled?;
-                let behind = self.relay.in_flight() >= BUSY_IN_FLIGHT;
-                self.read_at = if behind { Instant::now() + BUSY_READ_DELAY } else { now };
+                self.pace.has_read(Instant::now());
                 Ok(Wake::Log)
             }
             () = self.gate.opened() => Ok(Wake::Timer),
