@@ -20,6 +20,19 @@ fn aggregate() -> Option<(HeaderName, HeaderValue)> {
 
 #[tokio::test]
 async fn a_password_in_a_file_that_is_replaced_is_used_without_a_restart() {
+    let password = |settings: Settings, file: &str| settings.with("NATS_USER", "app").with("NATS_PASSWORD_FILE", file);
+    is_used_without_a_restart(password, |password, _| format!("{password}\n")).await;
+}
+
+#[tokio::test]
+async fn a_password_inside_a_url_in_a_file_that_is_replaced_is_used_without_a_restart() {
+    let url = |settings: Settings, file: &str| settings.without("NATS_URL").with("NATS_URL_FILE", file);
+    let written = |password: &str, url: &str| url.replace("nats://", &format!("nats://app:{password}@"));
+    is_used_without_a_restart(url, written).await;
+}
+
+/// `named` tells walpost of a file, and `written` what it holds for a password and the address of a server.
+async fn is_used_without_a_restart(named: impl Fn(Settings, &str) -> Settings, written: impl Fn(&str, &str) -> String) {
     let users = |password: &str| {
         let users = [("all", "p"), ("app", password)];
         json!({ "users": users.map(|(user, password)| json!({ "user": user, "password": password })) })
@@ -40,21 +53,19 @@ async fn a_password_in_a_file_that_is_replaced_is_used_without_a_restart() {
     };
     let hooks = Hooks::start(200, AT_ONCE).await;
     let folder = tempfile::tempdir().unwrap();
-    let (file, password) = (folder.path().join("walpost.toml"), folder.path().join("password"));
+    let (file, secret) = (folder.path().join("walpost.toml"), folder.path().join("secret"));
     fs::write(&file, endpoint("a", &hooks.url(), "start = \"all\"")).unwrap();
-    fs::write(&password, "old\n").unwrap();
+    fs::write(&secret, written("old", &broker.url())).unwrap();
     let settings = Settings::new("", &broker.url())
         .without("POSTGRES_URL")
         .with("CONFIG", file.to_str().unwrap())
         .with("WEBHOOKS_LEASE", "1s")
-        .with("WEBHOOKS_ALLOW_ADDRESSES", "127.0.0.1")
-        .with("NATS_USER", "app")
-        .with("NATS_PASSWORD_FILE", password.to_str().unwrap());
-    let worker = settings.start_with(&["webhooks", "run", "--setup"]);
+        .with("WEBHOOKS_ALLOW_ADDRESSES", "127.0.0.1");
+    let worker = named(settings, secret.to_str().unwrap()).start_with(&["webhooks", "run", "--setup"]);
     publish(broker.url(), "e1").await;
     wait::until("one is taken", async || hooks.taken().len() == 1).await;
 
-    fs::write(&password, "new\n").unwrap();
+    fs::write(&secret, written("new", &broker.url())).unwrap();
     broker.reload(|options| options.extra("authorization", users("new"))).await.unwrap();
     publish(broker.url(), "e2").await;
     wait::until("the other is taken too", async || hooks.taken().len() == 2).await;
