@@ -13,6 +13,7 @@ use crate::{
     replication::ReplicationError,
     supervisor,
     webhooks::{SetupError, StoreError},
+    words::duration,
 };
 
 /// An answer, or why there is none.
@@ -32,12 +33,17 @@ pub struct Silence {
 impl Silence {
     /// There was no answer in time.
     pub fn late(waited: Duration) -> Self {
-        Self { code: None, why: format!("no answer within {waited:?}"), remedy: None }
+        Self { code: None, why: format!("no answer within {}", duration(waited)), remedy: None }
     }
 
     /// The others took all the time that there was.
     fn untimely() -> Self {
-        Self { code: None, why: "not asked: other answers took all the time".to_owned(), remedy: None }
+        Self { code: None, why: UNTIMELY.to_owned(), remedy: None }
+    }
+
+    /// Whether there was no time to ask.
+    pub fn is_untimely(&self) -> bool {
+        self.why == UNTIMELY
     }
 
     /// The question was not asked.
@@ -104,6 +110,9 @@ impl From<ReplicationError> for Silence {
         Self { code: Some(code), remedy, why }
     }
 }
+
+/// Why there is no answer where there was no time to ask.
+const UNTIMELY: &str = "not asked: other answers took all the time";
 
 /// Waits for an answer, but not for ever; without any time left, nothing is asked.
 pub(super) async fn within<T, E: Into<Silence>>(

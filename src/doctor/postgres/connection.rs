@@ -76,7 +76,7 @@ fn replication(side: &PostgresSide, answers: &PostgresAnswers, findings: &mut Ve
                     .to_owned()
             });
             // A role without the right, or a server without room, is told by its own check.
-            let finding = if is_told_elsewhere(answers) {
+            let finding = if is_told_elsewhere(answers) || silence.is_untimely() {
                 Finding::unknown(Check::REPLICATION, &silence.why)
             } else {
                 Finding::critical(Check::REPLICATION, &silence.why, remedy)
