@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
 use postgres_protocol::{escape::escape_identifier, message::frontend};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,6 +20,10 @@ use super::{
     frame::{Frame, Framer},
 };
 use crate::{lsn::Lsn, postgres::Stream};
+
+/// As much as is read at once, about: what a fast network brings within a millisecond or two, in which nobody may have
+/// read.
+const MOST_AT_ONCE: usize = 1024 * 1024;
 
 /// What to stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,15 +79,21 @@ impl ReplicationStream {
         }
     }
 
-    /// Waits for bytes. Safe to cancel.
+    /// Waits for bytes, and takes what else is here by then: an encrypted stream gives little at a time. Safe to cancel.
     pub async fn fill(&mut self) -> Result<(), ReplicationError> {
-        match self.stream.read_buf(self.framer.space()).await? {
-            0 => Err(ReplicationError::Closed),
-            _ => {
-                self.feedback.heard(Instant::now());
-                Ok(())
+        let mut filled = self.stream.read_buf(self.framer.space()).await?;
+        if filled == 0 {
+            return Err(ReplicationError::Closed);
+        }
+        self.feedback.heard(Instant::now());
+        // An end or a fault is told by the next call: what came before it is to be read first, and may say why.
+        while filled < MOST_AT_ONCE {
+            match self.stream.read_buf(self.framer.space()).now_or_never() {
+                Some(Ok(more)) if more > 0 => filled += more,
+                _ => break,
             }
         }
+        Ok(())
     }
 
     /// The next complete frame, without waiting. Errors of the server and warnings that mean lost changes are errors
@@ -159,7 +170,52 @@ impl ReplicationStream {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+
+    /// Signs of life.
+    fn frames(number: usize) -> Vec<u8> {
+        [&b"d\x00\x00\x00\x16k"[..], &[0; 17]].concat().repeat(number)
+    }
+
+    fn taken(stream: &mut ReplicationStream) -> usize {
+        std::iter::from_fn(|| stream.next_frame().unwrap()).count()
+    }
+
+    /// Both ends of a connection, of which one has read this already.
+    async fn connected(received: &[u8]) -> (TcpStream, ReplicationStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        (server, ReplicationStream::new(Stream::Tcp(socket), received, Duration::from_secs(60)))
+    }
+
+    #[tokio::test]
+    async fn what_is_here_is_taken_at_once_although_one_read_has_no_room_for_it() {
+        let (mut server, mut stream) = connected(&frames(9600)).await;
+        let room = stream.framer.space().capacity() - 9600 * frames(1).len();
+        let more = room / frames(1).len() + 600;
+        let all = frames(more);
+        server.write_all(&all).await.unwrap();
+        let Stream::Tcp(socket) = &stream.stream else { unreachable!() };
+        let mut seen = vec![0; all.len()];
+        while socket.peek(&mut seen).await.unwrap() < all.len() {}
+        stream.fill().await.unwrap();
+        assert_eq!(taken(&mut stream), 9600 + more);
+    }
+
+    #[tokio::test]
+    async fn the_end_is_told_behind_what_came_before_it() {
+        let (mut server, mut stream) = connected(&[]).await;
+        server.write_all(&frames(1000)).await.unwrap();
+        drop(server);
+        let mut seen = 0;
+        while stream.fill().await.is_ok() {
+            seen += taken(&mut stream);
+        }
+        assert_eq!(seen, 1000);
+    }
 
     fn command(slot: &str, publication: &str) -> String {
         StartOptions { slot: slot.into(), publication: publication.into(), start: Lsn::new(0x1_0000_00A0) }.command()
