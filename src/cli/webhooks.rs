@@ -96,26 +96,9 @@ pub struct EndpointArgs {
     pub endpoint: String,
 }
 
-/// The arguments of `walpost webhooks replay`.
+/// Which dead letters of an endpoint.
 #[derive(Debug, Args)]
-pub struct ReplayArgs {
-    /// The endpoint's name.
-    #[arg(value_name = "ENDPOINT")]
-    pub endpoint: String,
-    /// The events' ids, as `walpost webhooks dead` shows them.
-    #[arg(value_name = "EVENT", required_unless_present = "all", conflicts_with = "all")]
-    pub events: Vec<String>,
-    /// All dead letters of the endpoint, up to a thousand.
-    #[arg(long)]
-    pub all: bool,
-}
-
-/// The arguments of `walpost webhooks discard`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-The copies of the events are removed, and cannot be had back; `walpost webhooks attempts` tells
-of it for seven days. What is on its way again is kept.")]
-pub struct DiscardArgs {
+pub struct LettersArgs {
     /// The endpoint's name.
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: String,
@@ -125,6 +108,26 @@ pub struct DiscardArgs {
     /// All dead letters of the endpoint.
     #[arg(long)]
     pub all: bool,
+}
+
+/// The arguments of `walpost webhooks replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "Up to a thousand at once; repeat it for more.")]
+pub struct ReplayArgs {
+    /// Which of them.
+    #[command(flatten)]
+    pub letters: LettersArgs,
+}
+
+/// The arguments of `walpost webhooks discard`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The copies of the events are removed, and cannot be had back; `walpost webhooks attempts` tells
+of it for seven days. What is on its way again is kept.")]
+pub struct DiscardArgs {
+    /// Which of them.
+    #[command(flatten)]
+    pub letters: LettersArgs,
     /// Print in this form: human or json.
     #[arg(long, value_name = "FORMAT", default_value = "human", hide_possible_values = true)]
     pub format: OutputFormat,

@@ -113,10 +113,8 @@ impl Ledger {
         };
         // Behind what is read nothing is open, and nothing twice: who wrote that is not walpost, and no event is to be sent twice
         // for it.
-        let is_sound =
-            |open: &BTreeMap<u64, Open>, sequence: u64| sequence <= saved.read && !open.contains_key(&sequence);
         for SavedEvent(sequence, attempts, due_ms) in &saved.open {
-            if !is_sound(&ledger.open, *sequence) {
+            if *sequence > saved.read || ledger.open.contains_key(sequence) {
                 continue;
             }
             let lane = lane_of(*sequence).filter(|_| ordering == Ordering::Aggregate);

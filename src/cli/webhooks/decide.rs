@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::{DiscardArgs, EndpointArgs, ReplayArgs, find, refused, store};
+use super::{DiscardArgs, EndpointArgs, LettersArgs, ReplayArgs, find, refused, store};
 use crate::{
     cli::{
         Exit, Failure, OutputFormat,
@@ -12,7 +12,7 @@ use crate::{
         runtime,
     },
     config::{WorkerConfig, visible::visible},
-    webhooks::{Discarded, LetterSeen, StoreError, Wish},
+    webhooks::{Discarded, EndpointName, LetterSeen, Store, StoreError, Wish},
 };
 
 /// Leaves a wish for whichever instance delivers.
@@ -40,13 +40,10 @@ pub(super) fn wish(
 /// Wishes that events of dead letters are sent again.
 pub(super) fn replay(args: &ReplayArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
     let (name, again, unknown) = runtime::block_on(async {
-        let name = find(config, &args.endpoint).await?.name.clone();
-        let store = store(config).await?;
-        let letters = store.letters(&name).await.map_err(refused)?;
-        let wanted = letters.into_iter().filter(|letter| args.all || args.events.contains(&letter.name()));
-        let wanted: Vec<_> = wanted.take(MOST_AT_ONCE).collect();
+        let (store, name, mut wanted) = chosen(&args.letters, config).await?;
+        wanted.truncate(MOST_AT_ONCE);
         let again: Vec<u64> = wanted.iter().map(|letter| letter.sequence).collect();
-        let unknown = unknown(&args.events, &wanted);
+        let unknown = unknown(&args.letters.events, &wanted);
         if !again.is_empty() {
             store.make_wish(&name, Wish { enabled: None, again: again.clone() }).await.map_err(refused)?;
         }
@@ -66,14 +63,11 @@ pub(super) fn replay(args: &ReplayArgs, config: &WorkerConfig, console: &mut Con
 /// Gives dead letters up.
 pub(super) fn discard(args: &DiscardArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
     let (name, Discarded { gone, kept, error }) = runtime::block_on(async {
-        let name = find(config, &args.endpoint).await?.name.clone();
-        let store = store(config).await?;
-        let letters = store.letters(&name).await.map_err(refused)?;
-        let wanted = letters.into_iter().filter(|letter| args.all || args.events.contains(&letter.name())).collect();
+        let (store, name, wanted) = chosen(&args.letters, config).await?;
         let discarded = store.discard(&name, wanted).await.map_err(refused)?;
         Ok((name, discarded))
     })?;
-    let unknown = unknown(&args.events, gone.iter().chain(&kept));
+    let unknown = unknown(&args.letters.events, gone.iter().chain(&kept));
     match args.format {
         OutputFormat::Human => {
             let word = console.out().paint(Ink::Good, "discarded");
@@ -94,6 +88,15 @@ pub(super) fn discard(args: &DiscardArgs, config: &WorkerConfig, console: &mut C
         tell(event, &format!("{name} has no dead letter of event"), console)?;
     }
     Ok(if kept.is_empty() && unknown.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// The dead letters that are meant, and where they are.
+async fn chosen(args: &LettersArgs, config: &WorkerConfig) -> Result<(Store, EndpointName, Vec<LetterSeen>), Failure> {
+    let name = find(config, &args.endpoint).await?.name.clone();
+    let store = store(config).await?;
+    let mut letters = store.letters(&name).await.map_err(refused)?;
+    letters.retain(|letter| args.all || args.events.contains(&letter.name()));
+    Ok((store, name, letters))
 }
 
 /// What was named and is not among these.
