@@ -1,6 +1,6 @@
 //! Private servers, set up, and what everybody asks of them.
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, process::Command, time::Duration};
 
 use async_nats::jetstream::{self, stream::Stream};
 use tokio::time::{Instant, sleep};
@@ -32,8 +32,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Starts both servers and sets them up.
+    /// Starts both servers and sets them up, on a disk that has nothing left to write: who commits would wait for it.
     pub(crate) async fn begin() -> Self {
+        assert!(Command::new("sync").status().unwrap().success());
         let binaries = PostgresBinaries::find(&Places::from_environment()).unwrap();
         let options = PostgresOptions::default().binaries(binaries.clone());
         // The sandbox spares the disk, as tests wish; here a commit costs what it costs. Checkpoints would come in between.
