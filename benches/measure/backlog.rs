@@ -74,7 +74,7 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
 }
 
 /// The run, with what it cost the servers.
-async fn watched(world: &World, run: impl Future<Output = Run>) -> Run {
+pub(crate) async fn watched(world: &World, run: impl Future<Output = Run>) -> Run {
     let before = world.cpu_seconds_of_servers();
     let run = Box::pin(run).await;
     let [postgres, nats] = world.cpu_seconds_of_servers();

@@ -2,13 +2,13 @@
 //! it takes longer to start when there is much to do or much done.
 //!
 //! `-- growth --sizes 50000,500000,5000000 --growth-events 100000 --rounds 3`. Each row is a backlog that is drained with everything
-//! on; the run with the median time counts. The start is the time from the start of the process until it leads.
+//! on; the run with the median time counts. Beside the number of events stands the bare relay: what both lose there, the servers lose. The start is the time from the start of the process until it leads.
 
 use serde_json::{Value, json};
 
 use crate::{
     arguments::Arguments,
-    backlog::described,
+    backlog::{described, watched},
     drain::{Backlog, Shape, Status, WORKLOAD},
     results::{cell, rounded, table},
     usage::Run,
@@ -37,7 +37,13 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
         let backlog = Backlog::make(world, Shape { events, ..WORKLOAD }).await;
         starts.push(start_ups(&backlog, events).await);
         let rounds = if events > MANY { 1 } else { rounds };
-        sizes.push(drained(backlog, ("events", events, events), rounds).await);
+        let mut bare = Vec::new();
+        for _ in 0..rounds {
+            bare.push(backlog.probe().await);
+        }
+        let mut size = drained(backlog, ("events", events, events), rounds).await;
+        size["bare_relay_events_per_second"] = (f64::from(events) / Run::median(&bare).seconds).round().into();
+        sizes.push(size);
     }
     show(&sizes);
     show_starts(&starts);
@@ -68,7 +74,7 @@ pub(crate) async fn measure(world: &World, arguments: &Arguments) -> Value {
 async fn drained(backlog: Backlog<'_>, (of, much, events): (&str, u32, u32), rounds: u32) -> Value {
     let mut runs: Vec<Run> = Vec::new();
     for _ in 0..rounds {
-        runs.push(backlog.walpost(Status::Kept).await);
+        runs.push(watched(backlog.world, backlog.walpost(Status::Kept)).await);
     }
     let mut figures = described("walpost", &runs, events);
     figures["of"] = of.into();

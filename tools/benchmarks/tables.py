@@ -64,8 +64,7 @@ def _backlog(figures: Figures) -> str:
                 f"{one['events_per_second'] / of[other]['events_per_second']:.2f}"
                 for other in ("pg_recvlogical", "bare relay", "JetStream alone")
             ]
-            servers = [f"{one[f'{server}_cpu_us_per_event']:.1f}" for server in ("postgres", "nats")]
-            rows.append([str(per_transaction), PROGRAMS[name], *_drained(one), *servers, *multiples])
+            rows.append([str(per_transaction), PROGRAMS[name], *_drained(one), *_servers(one), *multiples])
     header = ["rows a transaction", "", "events/s", "CPU µs/event", "peak MiB", "of Postgres, µs", "of NATS, µs"]
     return _table([*header, "of `pg_recvlogical`", "of the bare relay", "of JetStream alone"], rows)
 
@@ -87,8 +86,13 @@ def _growth(figures: Figures) -> str:
     growth = figures["growth"]
     written = []
     for key, (name, much) in GROWTH.items():
-        rows = [[much.format(one["much"]), *_drained(one)] for one in growth[key]]
-        written.append(_table([name, "events/s", "CPU µs/event", "peak MiB"], rows))
+        rows = [[much.format(one["much"]), *_drained(one), *_servers(one)] for one in growth[key]]
+        header = [name, "events/s", "CPU µs/event", "peak MiB", "of Postgres, µs", "of NATS, µs"]
+        if key == "sizes":
+            header.append("a bare relay, events/s")
+            for row, one in zip(rows, growth[key]):
+                row.append(f"{one['bare_relay_events_per_second']:,.0f}")
+        written.append(_table(header, rows))
     rows = [
         [f"{start['events']:,}", f"{start['backlog_ms']:g}", f"{start['stream_ms']:g}"] for start in growth["starts"]
     ]
@@ -206,6 +210,11 @@ def _machine(part: Figures) -> str:
 def _drained(one: Figures) -> List[str]:
     peak = one["peak_mib"]
     return [f"{one['events_per_second']:,.0f}", f"{one['cpu_us_per_event']:.1f}", "" if peak is None else f"{peak:g}"]
+
+
+def _servers(one: Figures) -> List[str]:
+    """What the servers used meanwhile."""
+    return [f"{one[f'{server}_cpu_us_per_event']:.1f}" for server in ("postgres", "nats")]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
