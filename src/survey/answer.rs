@@ -33,7 +33,12 @@ pub struct Silence {
 impl Silence {
     /// There was no answer in time.
     pub fn late(waited: Duration) -> Self {
-        Self { code: None, why: format!("no answer within {}", duration(waited)), remedy: None }
+        Self { code: None, why: format!("{LATE} {}", duration(waited)), remedy: None }
+    }
+
+    /// Whether there was no answer in time.
+    pub fn is_late(&self) -> bool {
+        self.why.starts_with(LATE)
     }
 
     /// The others took all the time that there was.
@@ -111,6 +116,8 @@ impl From<ReplicationError> for Silence {
     }
 }
 
+/// Why there is no answer where it did not come in time, and before in which.
+const LATE: &str = "no answer within";
 /// Why there is no answer where there was no time to ask.
 const UNTIMELY: &str = "not asked: other answers took all the time";
 

@@ -27,10 +27,16 @@ pub(super) fn judge(plan: &Plan, side: &PostgresSide, findings: &mut Vec<Finding
             return;
         }
     };
-    findings.push(Finding::ok(
-        Check::POSTGRES,
-        format!("{} lets us in, in {}", side.address, duration(answers.connected_in)),
-    ));
+    findings.push(match (&answers.link, &answers.facts) {
+        (Err(first), Err(_)) if first.is_late() => {
+            let found = format!("{} lets us in, and then says nothing: {}", side.address, first.why);
+            Finding::critical(Check::POSTGRES, found, STUCK).with_code(Code::POSTGRES_UNREACHABLE)
+        }
+        _ => {
+            let found = format!("{} lets us in, in {}", side.address, duration(answers.connected_in));
+            Finding::ok(Check::POSTGRES, found)
+        }
+    });
     let provider = answers.link.as_ref().map_or(Provider::SelfHosted, |link| link.provider);
     connection::judge(plan, side, answers, findings);
     match &answers.facts {
@@ -48,5 +54,8 @@ pub(super) fn judge(plan: &Plan, side: &PostgresSide, findings: &mut Vec<Finding
     failover::judge(plan, answers, provider, findings);
 }
 
+/// What to do where it takes connections and answers nobody.
+const STUCK: &str = "see whether its disk, its processors or a lock on its catalogs hold it up, and whether a pooler before it has \
+                     connections left";
 /// What to do where nobody knows better.
 const NOT_REACHED: &str = "check host and port in postgres.url, that Postgres runs, and the way to it";
