@@ -31,8 +31,13 @@ impl World {
     async fn begin(name: &str, enter: ConnectOptions, url: &str, nats: &[(&str, &str)]) -> Self {
         let settings = Settings::new(&database(newest().await, name).await, url).with("POSTGRES_SLOT", name);
         let settings = nats.iter().fold(settings, |settings, (name, value)| settings.with(name, value));
-        settings.set_up().await;
         let client = connect(&newest().await.url_for("postgres", name)).await;
+        Self::lead(&settings, client, enter, url).await
+    }
+
+    /// A process with these settings that leads; the test enters the broker in this way.
+    async fn lead(settings: &Settings, client: Client, enter: ConnectOptions, url: &str) -> Self {
+        settings.set_up().await;
         let reader = Reader::enter(enter, url, "OUTBOX").await;
         Self { client, reader, daemon: settings.lead().await }
     }
@@ -59,6 +64,20 @@ impl World {
     }
 }
 
+/// Servers of one's own on which walpost's logins, `relay` and `app`, have the password `old`, and a session of the superuser.
+async fn servers_with_old_login() -> (PrivatePostgres, PrivateNats, Client) {
+    let broker = PrivateNats::start(NatsOptions::default().extra("authorization", users("old"))).await.unwrap();
+    let postgres = PrivatePostgres::start(PostgresOptions::default().scram("root")).await.unwrap();
+    let client = connect(&postgres.url()).await;
+    client.batch_execute("CREATE ROLE relay LOGIN SUPERUSER PASSWORD 'old'").await.unwrap();
+    (postgres, broker, client)
+}
+
+/// How the test enters a broker with these users.
+fn all() -> ConnectOptions {
+    ConnectOptions::with_user_and_password("all".into(), "p".into())
+}
+
 /// The users of a broker: one for the test, and walpost's with this password.
 fn users(password: &str) -> Value {
     let users = [("all", "p"), ("app", password)];
@@ -68,9 +87,8 @@ fn users(password: &str) -> Value {
 #[tokio::test]
 async fn a_password_that_is_changed_is_told_and_waited_for() {
     let mut broker = PrivateNats::start(NatsOptions::default().extra("authorization", users("old"))).await.unwrap();
-    let enter = ConnectOptions::with_user_and_password("all".into(), "p".into());
     let login = [("NATS_USER", "app"), ("NATS_PASSWORD", "old")];
-    let world = World::begin("renewed_password", enter, &broker.url(), &login).await;
+    let world = World::begin("renewed_password", all(), &broker.url(), &login).await;
     world.commit().await;
     world.until_stored(1).await;
     broker.reload(|options| options.extra("authorization", users("new"))).await.unwrap();
@@ -87,19 +105,13 @@ async fn a_password_in_a_file_that_is_replaced_is_used_without_a_restart() {
     let [of_nats, of_postgres] = ["nats", "postgres"].map(|name| folder.path().join(name));
     fs::write(&of_nats, "old\n").unwrap();
     fs::write(&of_postgres, "old\n").unwrap();
-    let mut broker = PrivateNats::start(NatsOptions::default().extra("authorization", users("old"))).await.unwrap();
-    let postgres = PrivatePostgres::start(PostgresOptions::default().scram("root")).await.unwrap();
-    let client = connect(&postgres.url()).await;
-    client.batch_execute("CREATE ROLE relay LOGIN SUPERUSER PASSWORD 'old'").await.unwrap();
+    let (postgres, mut broker, client) = servers_with_old_login().await;
     let url = format!("postgres://relay@127.0.0.1:{}/postgres", postgres.port());
     let settings = Settings::new(&url, &broker.url())
         .with("POSTGRES_PASSWORD_FILE", of_postgres.to_str().unwrap())
         .with("NATS_USER", "app")
         .with("NATS_PASSWORD_FILE", of_nats.to_str().unwrap());
-    settings.set_up().await;
-    let enter = ConnectOptions::with_user_and_password("all".into(), "p".into());
-    let reader = Reader::enter(enter, &broker.url(), "OUTBOX").await;
-    let world = World { client, reader, daemon: settings.lead().await };
+    let world = World::lead(&settings, client, all(), &broker.url()).await;
     world.commit().await;
     world.until_stored(1).await;
 
@@ -125,10 +137,7 @@ async fn a_password_in_a_file_that_is_replaced_is_used_without_a_restart() {
 async fn a_login_inside_a_url_in_a_file_that_is_replaced_is_used_without_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let [of_nats, of_postgres] = ["nats", "postgres"].map(|name| folder.path().join(name));
-    let mut broker = PrivateNats::start(NatsOptions::default().extra("authorization", users("old"))).await.unwrap();
-    let postgres = PrivatePostgres::start(PostgresOptions::default().scram("root")).await.unwrap();
-    let client = connect(&postgres.url()).await;
-    client.batch_execute("CREATE ROLE relay LOGIN SUPERUSER PASSWORD 'old'").await.unwrap();
+    let (postgres, mut broker, client) = servers_with_old_login().await;
     let nats_url = |password: &str| broker.url().replace("nats://", &format!("nats://app:{password}@"));
     let [old_nats, new_nats] = ["old", "new"].map(nats_url);
     let url = |user: &str, database: &str| format!("postgres://{user}@127.0.0.1:{}/{database}", postgres.port());
@@ -137,10 +146,7 @@ async fn a_login_inside_a_url_in_a_file_that_is_replaced_is_used_without_a_resta
     let settings = Settings::new("", "")
         .with("POSTGRES_URL_FILE", of_postgres.to_str().unwrap())
         .with("NATS_URL_FILE", of_nats.to_str().unwrap());
-    settings.set_up().await;
-    let enter = ConnectOptions::with_user_and_password("all".into(), "p".into());
-    let reader = Reader::enter(enter, &broker.url(), "OUTBOX").await;
-    let world = World { client, reader, daemon: settings.lead().await };
+    let world = World::lead(&settings, client, all(), &broker.url()).await;
     world.commit().await;
     world.until_stored(1).await;
 
