@@ -7,7 +7,7 @@ mod test;
 
 use std::sync::Arc;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use jiff::Timestamp;
 
 use super::{Exit, Failure, OutputFormat, console::Console};
@@ -17,7 +17,7 @@ use crate::{
     plan,
     publish::{BrokerError, lasting_client},
     supervisor,
-    webhooks::{Endpoint, Look, SetupError, Standing, Store, StoreError},
+    webhooks::{Endpoint, EndpointName, LetterSeen, Look, SetupError, Standing, Store, StoreError},
 };
 
 /// The arguments of `walpost webhooks`.
@@ -98,12 +98,13 @@ pub struct EndpointArgs {
 
 /// Which dead letters of an endpoint.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["events", "all"]))]
 pub struct LettersArgs {
     /// The endpoint's name.
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: String,
     /// The events' ids, as `walpost webhooks dead` shows them.
-    #[arg(value_name = "EVENT", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "EVENT")]
     pub events: Vec<String>,
     /// All dead letters of the endpoint.
     #[arg(long)]
@@ -112,7 +113,10 @@ pub struct LettersArgs {
 
 /// The arguments of `walpost webhooks replay`.
 #[derive(Debug, Args)]
-#[command(after_help = "Up to a thousand at once; repeat it for more.")]
+#[command(
+    override_usage = "walpost webhooks replay <ENDPOINT> <EVENT...|--all>",
+    after_help = "Up to a thousand at once; repeat it for more."
+)]
 pub struct ReplayArgs {
     /// Which of them.
     #[command(flatten)]
@@ -121,9 +125,12 @@ pub struct ReplayArgs {
 
 /// The arguments of `walpost webhooks discard`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "walpost webhooks discard [OPTIONS] <ENDPOINT> <EVENT...|--all>",
+    after_help = "\
 The copies of the events are removed, and cannot be had back; `walpost webhooks attempts` tells
-of it for seven days. What is on its way again is kept.")]
+of it for seven days. What is on its way again is kept."
+)]
 pub struct DiscardArgs {
     /// Which of them.
     #[command(flatten)]
@@ -199,6 +206,19 @@ async fn find(config: &WorkerConfig, name: &str) -> Result<Arc<Endpoint>, Failur
     let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name.as_str()).collect();
     let known = if names.is_empty() { "none is configured".to_owned() } else { names.join(", ") };
     Err(Failure::new("there is no endpoint of that name").with_hint(Some(format!("the endpoints are: {known}"))))
+}
+
+/// The dead letters of an endpoint: also of one that is configured no more, as long as there are some.
+async fn letters(config: &WorkerConfig, name: &str) -> Result<(Store, EndpointName, Vec<LetterSeen>), Failure> {
+    let store = store(config).await?;
+    if let Some(name) = EndpointName::parse(name) {
+        let letters = store.letters(&name).await.map_err(refused)?;
+        if !letters.is_empty() {
+            return Ok((store, name, letters));
+        }
+    }
+    let name = find(config, name).await?.name.clone();
+    Ok((store, name, Vec::new()))
 }
 
 fn unread(error: TableError) -> Failure {

@@ -136,3 +136,22 @@ async fn a_letter_that_took_the_place_of_the_one_that_was_seen_stays_and_a_wish_
     assert_eq!((hooks.taken().len(), place.dead("a").await.len()), (1, 0));
     assert_eq!(worker.terminate().await, 0);
 }
+
+#[tokio::test]
+async fn what_is_left_of_an_endpoint_that_is_configured_no_more_can_be_seen_and_discarded_and_not_sent_again() {
+    let hooks = Hooks::start(500, AT_ONCE).await;
+    let (place, worker) = with_dead_letters(&hooks, 2).await;
+    assert_eq!(worker.terminate().await, 0);
+    place.configure(&endpoint("b", &hooks.url(), ""));
+    assert_eq!(place.run(&["webhooks", "dead", "a"]).await.lines().count(), 3);
+    let answer = place.settings().run(&["webhooks", "replay", "a", "--all"]).await;
+    assert_eq!(answer.code, Some(1), "{}", answer.stdout);
+    assert!(answer.stderr.contains("the endpoints are: b"), "{}", answer.stderr);
+    assert_eq!(place.run(&["webhooks", "discard", "a", "--all"]).await, "discarded  2 dead letters of a\n");
+    // Now nothing tells it from a name that never was.
+    for command in [&["webhooks", "dead", "a"][..], &["webhooks", "discard", "a", "--all"]] {
+        let answer = place.settings().run(command).await;
+        assert_eq!(answer.code, Some(1), "{}", answer.stdout);
+        assert!(answer.stderr.contains("there is no endpoint of that name"), "{}", answer.stderr);
+    }
+}

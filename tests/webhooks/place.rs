@@ -50,13 +50,18 @@ impl Place {
         let stage = Stage::set(own_postgres(&[]).await, |settings| settings).await;
         let relay = stage.settings.lead().await;
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("walpost.toml"), file).unwrap();
         let place = Self { stage, _relay: relay, folder, has_table };
+        place.configure(file);
         let answer = place.run(&["webhooks", "setup"]).await;
         assert!(answer.contains("created  stream OUTBOX_WEBHOOKS\ncreated  stream OUTBOX_WEBHOOK_LOG\n"), "{answer}");
         let table = "table public.walpost_webhook_endpoint\n";
         assert_eq!(answer.contains(&format!("created  {table}")), has_table, "{answer}");
         place
+    }
+
+    /// Writes the file anew.
+    pub(crate) fn configure(&self, file: &str) {
+        fs::write(self.folder.path().join("walpost.toml"), file).unwrap();
     }
 
     /// The settings of a worker, which knows nothing of Postgres unless the endpoints are there.

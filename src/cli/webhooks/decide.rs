@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use super::{DiscardArgs, EndpointArgs, LettersArgs, ReplayArgs, find, refused, store};
+use super::{DiscardArgs, EndpointArgs, LettersArgs, ReplayArgs, find, letters, refused, store};
 use crate::{
     cli::{
         Exit, Failure, OutputFormat,
@@ -40,6 +40,8 @@ pub(super) fn wish(
 /// Wishes that events of dead letters are sent again.
 pub(super) fn replay(args: &ReplayArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
     let (name, again, unknown) = runtime::block_on(async {
+        // Nobody sends to one that is not configured.
+        find(config, &args.letters.endpoint).await?;
         let (store, name, mut wanted) = chosen(&args.letters, config).await?;
         wanted.truncate(MOST_AT_ONCE);
         let again: Vec<u64> = wanted.iter().map(|letter| letter.sequence).collect();
@@ -92,9 +94,7 @@ pub(super) fn discard(args: &DiscardArgs, config: &WorkerConfig, console: &mut C
 
 /// The dead letters that are meant, and where they are.
 async fn chosen(args: &LettersArgs, config: &WorkerConfig) -> Result<(Store, EndpointName, Vec<LetterSeen>), Failure> {
-    let name = find(config, &args.endpoint).await?.name.clone();
-    let store = store(config).await?;
-    let mut letters = store.letters(&name).await.map_err(refused)?;
+    let (store, name, mut letters) = letters(config, &args.endpoint).await?;
     letters.retain(|letter| args.all || args.events.contains(&letter.name()));
     Ok((store, name, letters))
 }

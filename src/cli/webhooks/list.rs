@@ -6,7 +6,7 @@ use comfy_table::Table;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{AttemptsArgs, WebhooksListArgs, WebhooksShowArgs, endpoints, find, look, refused, store};
+use super::{AttemptsArgs, WebhooksListArgs, WebhooksShowArgs, endpoints, find, letters, look, refused, store};
 use crate::{
     cli::{Exit, Failure, OutputFormat, console::Console, runtime},
     config::{RefusedRow, WorkerConfig, visible::visible},
@@ -93,10 +93,7 @@ fn event(open: &SavedEvent) -> Value {
 
 /// Lists the dead letters of an endpoint.
 pub(super) fn dead(args: &WebhooksShowArgs, config: &WorkerConfig, console: &mut Console) -> Result<Exit, Failure> {
-    let letters = runtime::block_on(async {
-        let endpoint = find(config, &args.endpoint).await?;
-        store(config).await?.letters(&endpoint.name).await.map_err(refused)
-    })?;
+    let (_, _, letters) = runtime::block_on(letters(config, &args.endpoint))?;
     let text = match args.format {
         OutputFormat::Json => serde_json::to_string_pretty(&letters).map_err(Failure::new)?,
         OutputFormat::Human => {
