@@ -22,8 +22,8 @@ pub struct RunArgs {
     /// First do what `walpost setup` does.
     #[arg(long)]
     pub setup: bool,
-    /// Rows that are there before the slot: send them, or keep them.
-    #[arg(long, value_name = "send|keep", hide_possible_values = true, requires = "setup")]
+    /// Rows from before the slot: send them, or those missing in the stream, or keep them.
+    #[arg(long, value_name = "send|missing|keep", hide_possible_values = true, requires = "setup")]
     pub existing_rows: Option<ExistingRows>,
 }
 

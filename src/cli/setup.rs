@@ -29,8 +29,8 @@ pub struct SetupArgs {
     /// Print the SQL and the stream settings, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Rows that are there before the slot: send them, or keep them.
-    #[arg(long, value_name = "send|keep", hide_possible_values = true)]
+    /// Rows from before the slot: send them, or those missing in the stream, or keep them.
+    #[arg(long, value_name = "send|missing|keep", hide_possible_values = true)]
     pub existing_rows: Option<ExistingRows>,
 }
 

@@ -40,8 +40,8 @@ pub fn explain(sqlstate: Option<&str>, text: &str) -> Option<String> {
         Some("55000") => explain_unready(text),
         Some("42704") => {
             "something that walpost needs was not created yet or was dropped: run `walpost setup`; if a publication was \
-             missing while rows were written, the slot cannot get past that time: drop it, run `walpost setup --existing-rows \
-             keep`, and insert these rows again"
+             missing while rows were written, the slot cannot get past that time: drop it, and run `walpost setup --existing-rows \
+             missing`, which sends these rows"
         }
         Some(_) => return None,
         None => return explain_connection(text).map(str::to_owned),

@@ -83,7 +83,7 @@ fn missing_slot(facts: &Facts, needs: &Needs) -> Problem {
         None => Problem::SlotMissing(slot),
         Some(watermark) => {
             let confirmed = watermark.mark.confirmed.lsn.to_string();
-            Problem::SlotGone { slot, confirmed, watermark: needs.watermark() }
+            Problem::SlotGone { slot, confirmed }
         }
     }
 }
@@ -246,7 +246,7 @@ fn judge_slot(slot: &Slot, server: &Server, needs: &Needs, problems: &mut Vec<Pr
     let reason = slot.invalidation_reason.clone().or_else(|| is_lost.then(|| "wal_removed".to_owned()));
     if let Some(reason) = reason {
         let confirmed = slot.confirmed_flush.unwrap_or_default().to_string();
-        problems.push(Problem::SlotLost { slot: name(), reason, confirmed, watermark: needs.watermark() });
+        problems.push(Problem::SlotLost { slot: name(), reason, confirmed });
     }
 }
 

@@ -107,6 +107,19 @@ pub enum Problem {
     /// A new slot does not reach the rows that are there already.
     #[error("table {0} has rows already, and a slot sends only what is committed after it was made")]
     ExistingRows(TableName),
+    /// Nobody can tell which rows a lost slot would have sent.
+    #[error(
+        "table {table} has {count} rows that stream {stream:?} does not hold, and it has dropped messages: they may have been \
+         sent"
+    )]
+    RowsUndecided {
+        /// The table.
+        table: TableName,
+        /// The stream.
+        stream: String,
+        /// How many rows.
+        count: usize,
+    },
     /// The slot does not exist.
     #[error("replication slot {0:?} does not exist")]
     SlotMissing(String),
@@ -143,8 +156,6 @@ pub enum Problem {
         reason: String,
         /// Up to where walpost had confirmed.
         confirmed: String,
-        /// The table of watermarks.
-        watermark: TableName,
     },
     /// The slot was there, and is not any more.
     #[error("replication slot {slot:?} is gone: walpost had confirmed up to {confirmed}, and a new slot begins later")]
@@ -153,8 +164,6 @@ pub enum Problem {
         slot: String,
         /// Up to where walpost had confirmed.
         confirmed: String,
-        /// The table of watermarks.
-        watermark: TableName,
     },
     /// The table of watermarks does not exist.
     #[error("table {0} does not exist")]
@@ -268,6 +277,11 @@ impl Problem {
                                       stay as they are; they count as published then"
                     .to_owned()
             }
+            Self::RowsUndecided { .. } => {
+                "delete the rows that were sent and repeat it, or repeat it with `--existing-rows keep` \
+                                           and insert again those that were not"
+                    .to_owned()
+            }
             Self::GeneratedColumn { .. } => "map an ordinary column under [outbox.columns]".to_owned(),
             Self::NoInserts(publication) => {
                 format!("run `ALTER PUBLICATION {} SET (publish = 'insert');`", quoted(publication))
@@ -293,21 +307,18 @@ impl Problem {
     fn remedy_for_slot(&self) -> String {
         match self {
             Self::SlotTwoPhase(slot) => format!(
-                "run `SELECT pg_drop_replication_slot({});`, then `walpost setup --existing-rows keep`; the new slot begins \
-                 where it is created, and what was committed before is sent no more",
+                "run `SELECT pg_drop_replication_slot({});`, then `walpost setup --existing-rows missing`, which makes it anew \
+                 and sends the rows that the stream does not hold",
                 escape_literal(slot)
             ),
-            Self::SlotLost { slot, confirmed, watermark, .. } => format!(
-                "run `SELECT pg_drop_replication_slot({literal}); DELETE FROM {watermark} WHERE slot = {literal};`, then \
-                 `walpost setup --existing-rows keep`; the new slot begins where it is created, and what was committed before \
-                 is sent no more (the old one was confirmed up to {confirmed})",
-                literal = escape_literal(slot)
+            Self::SlotLost { confirmed, .. } => format!(
+                "run `walpost setup --existing-rows missing`, which makes it anew and sends the rows that the stream does not \
+                 hold; let nobody delete rows before that (it was confirmed up to {confirmed})"
             ),
-            Self::SlotGone { slot, watermark, .. } => format!(
-                "if the slot is on another server, go there; else see which committed events the stream lacks, run `DELETE \
-                 FROM {watermark} WHERE slot = {};`, then `walpost setup --existing-rows keep`, and insert those events again",
-                escape_literal(slot)
-            ),
+            Self::SlotGone { .. } => "if the slot is on another server, go there; else run `walpost setup --existing-rows \
+                                      missing`, which makes it anew and sends the rows that the stream does not hold; let \
+                                      nobody delete rows before that"
+                .to_owned(),
             _ => "give walpost a slot of its own: choose another name as postgres.slot and run `walpost setup`"
                 .to_owned(),
         }

@@ -29,6 +29,6 @@ pub use rights::{Denied, denied};
 pub use server::ServerSaid;
 pub use sharing::Sharing;
 pub use stream::{
-    AccountUse, Depth, Frailty, Kept, Orphans, Replica, StreamEnd, StreamError, StreamFit, StreamIdentity,
-    StreamInspector, StreamPlan, StreamProblem, StreamSeen, StreamTail,
+    AccountUse, Depth, Frailty, Kept, Orphans, Replica, StreamEnd, StreamError, StreamExtent, StreamFit,
+    StreamIdentity, StreamInspector, StreamPlan, StreamProblem, StreamSeen, StreamTail,
 };

@@ -173,16 +173,23 @@ pub enum WatermarkError {
 impl WatermarkError {
     /// What to do about it, when the watermark is a row of `table`.
     pub fn remedy(&self, table: &str, slot: &str) -> String {
-        let first = match self {
-            Self::SlotMoved { .. } => "see which committed events the stream lacks, and insert them again",
-            Self::StreamRecreated { .. } => "see which events consumers lack, and insert them again",
-            Self::StreamEmptied { .. } => "be ready for some events to be stored a second time",
-            Self::StreamForgot { .. } => {
-                "see which committed events the stream lacks, insert them again, and set delivery.hold_back above the \
-                 broker's sync_interval"
+        let go_on = format!("`DELETE FROM {table} WHERE slot = '{slot}';` to go on from where the slot stands");
+        let anew = format!(
+            "run `SELECT pg_drop_replication_slot('{slot}');`, then `walpost setup --existing-rows missing`, which makes the slot \
+             anew and sends the rows that the stream does not hold"
+        );
+        match self {
+            Self::SlotMoved { .. } => format!("{anew}; if none is missing, run {go_on}"),
+            Self::StreamRecreated { .. } => {
+                format!("see which events consumers lack, and insert them again; then run {go_on}")
             }
-        };
-        format!("{first}; then run `DELETE FROM {table} WHERE slot = '{slot}';` to go on from where the slot stands")
+            Self::StreamEmptied { .. } => {
+                format!("be ready for some events to be stored a second time; then run {go_on}")
+            }
+            Self::StreamForgot { .. } => {
+                format!("set delivery.hold_back above the broker's sync_interval, {anew}; or run {go_on}")
+            }
+        }
     }
 }
 

@@ -310,7 +310,7 @@ impl ReplicationError {
         match self {
             Self::PublicationSkipped(_) => Some(
                 "the rows of that time are in the table, not in the log that the slot can read: create the publication, drop \
-                 the slot, run `walpost setup --existing-rows keep`, and insert these rows again",
+                 the slot, and run `walpost setup --existing-rows missing`, which sends these rows",
             ),
             Self::NoPassword => Some("set postgres.password or postgres.password_file"),
             Self::AuthenticationMethod(_) => {

@@ -15,10 +15,12 @@
 //! Rows of the outbox are moved only where somebody asked for it, and only when the slot is made (`slot`).
 
 mod error;
+mod missing;
 mod slot;
 mod statement;
 
 pub use error::{RowsError, SetupError};
+use missing::Missing;
 use slot::Before;
 pub use slot::ExistingRows;
 
@@ -128,7 +130,10 @@ impl Setup<'_> {
         };
         let mut steps = Part::ORDER.into_iter().map(step).collect::<Result<Vec<_>, SetupError>>()?;
         if self.needed(Part::Slot, &found) == Outcome::Created && found.facts.table.is_some() {
-            steps.extend(self.planned_for_rows(&found.facts).await);
+            steps.extend(match self.existing_rows {
+                Some(ExistingRows::Missing) => self.planned_for_missing(&found.facts).await?,
+                _ => self.planned_for_rows(&found.facts).await,
+            });
         }
         Ok(steps)
     }
@@ -162,6 +167,19 @@ impl Setup<'_> {
         }
     }
 
+    /// What would become of them if those that are missing in the stream are to be sent.
+    async fn planned_for_missing(&self, facts: &Facts) -> Result<Option<PlannedStep>, SetupError> {
+        let missing = Missing::find(self, facts, None, &mut |_: &str| {}).await?;
+        let step = self.completed(missing.count as u64);
+        let text = if missing.count > 0 { missing.sql } else { String::new() };
+        Ok((missing.looked_at > 0).then_some(PlannedStep {
+            what: step.what,
+            outcome: step.outcome,
+            is_sql: false,
+            text,
+        }))
+    }
+
     /// Creates what is missing. `on_wait` is told, in words for people, if that takes longer than it should.
     ///
     /// A caller who gives up meanwhile does not stop the server: the slot appears as soon as it can be created.
@@ -189,8 +207,14 @@ impl Setup<'_> {
         let facts = inspect(self.session, self.needs).await?;
         let mut found = problems(&facts, self.needs);
         found.extend(self.inspector.problems(self.stream).await?.into_iter().map(Problem::Stream));
-        let (missing, unfit): (Vec<_>, Vec<_>) = found.into_iter().partition(Problem::made_by_setup);
+        let (missing, unfit): (Vec<_>, Vec<_>) = found.into_iter().partition(|problem| self.mends(problem));
         if unfit.is_empty() { Ok(Found { missing, facts }) } else { Err(SetupError::Refused(unfit)) }
+    }
+
+    /// Whether it is what is to be created: a slot that is lost too, if what it would have sent is looked for.
+    fn mends(&self, problem: &Problem) -> bool {
+        let is_lost = matches!(problem, Problem::SlotGone { .. } | Problem::SlotLost { .. });
+        problem.made_by_setup() || (is_lost && self.existing_rows == Some(ExistingRows::Missing))
     }
 
     /// What is to be done about a part.
@@ -220,7 +244,7 @@ impl Setup<'_> {
             return Ok(self.inspector.create(self.stream).await?.then_some(Before::Nothing));
         }
         if part == Part::Slot {
-            return slot::create(self.session, self.needs, facts, self.existing_rows, on_wait).await;
+            return slot::create(self, facts, on_wait).await;
         }
         let sql = self.text(part, facts)?;
         let mut creation = pin!(self.session.client().batch_execute(&sql));
@@ -245,9 +269,21 @@ impl Setup<'_> {
             Before::Nothing => None,
             Before::Sent(1) => Some((format!("1 row that was in table {table}"), Outcome::Sent)),
             Before::Sent(count) => Some((format!("{count} rows that were in table {table}"), Outcome::Sent)),
+            Before::Completed(count) => return Some(self.completed(count)),
             Before::Kept => Some((format!("what was in table {table}"), Outcome::Kept)),
         }
         .map(|(what, outcome)| Step { what, outcome })
+    }
+
+    /// What became of rows from before the slot of which so many were missing in the stream.
+    fn completed(&self, count: u64) -> Step {
+        let (table, stream) = (&self.needs.mapping.table, &self.stream.name);
+        let (what, outcome) = match count {
+            0 => (format!("what was in table {table}: nothing of it is missing in stream {stream}"), Outcome::Kept),
+            1 => (format!("1 row of table {table} that was missing in stream {stream}"), Outcome::Sent),
+            _ => (format!("{count} rows of table {table} that were missing in stream {stream}"), Outcome::Sent),
+        };
+        Step { what, outcome }
     }
 
     /// The part by its kind and name.
@@ -273,7 +309,7 @@ impl Setup<'_> {
             Part::DeadLetters => statement::dead_letters(self.needs),
             Part::Status => statement::status(self.needs, facts)?,
             Part::Publication => statement::publication(self.needs)?,
-            Part::Slot => statement::slot(self.needs, facts.server.version_num),
+            Part::Slot => statement::slot(self.needs, facts),
             Part::Stream => serde_json::to_string_pretty(&self.stream.config())?,
         })
     }
@@ -290,7 +326,7 @@ impl Part {
             Problem::TableMissing { .. } => self == Self::Table,
             Problem::WatermarkMissing(_) => self == Self::Watermark,
             Problem::PublicationMissing(_) => self == Self::Publication,
-            Problem::SlotMissing(_) => self == Self::Slot,
+            Problem::SlotMissing(_) | Problem::SlotGone { .. } | Problem::SlotLost { .. } => self == Self::Slot,
             Problem::Stream(StreamProblem::Missing(_)) => self == Self::Stream,
             _ => false,
         })

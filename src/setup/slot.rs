@@ -7,13 +7,16 @@
 //! To send them they are inserted again, in front of everything that is committed later. Nobody may write meanwhile, and the
 //! slot begins behind what others have committed since it was made, because that is inserted again, too. (The table cannot be
 //! locked before the slot is made: that waits for the transactions which would wait for the table.)
+//!
+//! A slot in place of one that is lost stands beyond what the watermark says was confirmed, so whoever reads it is refused. That
+//! lasts until the watermark is forgotten, in the transaction that inserts the rows.
 
 use std::pin::pin;
 
 use tokio::time::timeout;
-use tokio_postgres::{Client, Row, error::SqlState};
+use tokio_postgres::{Client, Row, error::SqlState, types::ToSql};
 
-use super::{SLOW, SetupError, error::RowsError, statement};
+use super::{SLOW, Setup, SetupError, error::RowsError, missing::Missing, statement};
 use crate::{
     postgres::sql::{Session, SqlError, exists_already},
     preflight::{Facts, Needs, Problem},
@@ -25,6 +28,8 @@ use crate::{
 pub enum ExistingRows {
     /// Insert them again, so that they are sent.
     Send,
+    /// Insert again those that the stream does not hold; a slot that is lost is made anew.
+    Missing,
     /// Leave them as they are; they count as published.
     Keep,
 }
@@ -36,6 +41,8 @@ pub(super) enum Before {
     Nothing,
     /// So many rows, which are sent now.
     Sent(u64),
+    /// So many rows, all of which had been sent but for some, which are sent now.
+    Completed(u64),
     /// Whatever there is stays as it is.
     Kept,
 }
@@ -44,14 +51,19 @@ pub(super) enum Before {
 ///
 /// Without a decision about rows that are there, or if they cannot be inserted again, there is no slot afterwards.
 pub(super) async fn create(
-    session: &Session,
-    needs: &Needs,
+    setup: &Setup<'_>,
     facts: &Facts,
-    wish: Option<ExistingRows>,
     on_wait: &mut impl FnMut(&str),
 ) -> Result<Option<Before>, SetupError> {
+    let Setup { session, needs, .. } = *setup;
     let failed = |source| SetupError::CreateSlot { slot: needs.slot.clone(), source };
     let mut connection = Connection::open(session.host()).await.map_err(failed)?;
+    if facts.slot.is_some() {
+        // One that is lost, unless somebody else has made it anew by now.
+        let sql = "SELECT pg_catalog.pg_drop_replication_slot(slot_name) FROM pg_catalog.pg_replication_slots
+                    WHERE slot_name = $1 AND wal_status = 'lost'";
+        session.client().query(sql, &[&needs.slot]).await.map_err(SqlError::from)?;
+    }
     let fails_over = statement::fails_over(facts.server.version_num);
     let snapshot = {
         let mut creation = pin!(connection.create_slot(&needs.slot, fails_over));
@@ -68,7 +80,7 @@ pub(super) async fn create(
         Err(error) if exists_already(error.sqlstate()) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let before = see_to_rows(session, needs, facts, wish, (&mut connection, &snapshot)).await;
+    let before = see_to_rows(setup, facts, (&mut connection, &snapshot), on_wait).await;
     if before.is_err() {
         // Whoever repeats this must find the rows in front of the slot again.
         drop_slot(session, &needs.slot)
@@ -85,28 +97,53 @@ async fn drop_slot(session: &Session, slot: &str) -> Result<(), SqlError> {
 
 /// Looks for rows in the slot's snapshot, and does with them what is wished.
 async fn see_to_rows(
-    session: &Session,
-    needs: &Needs,
+    setup: &Setup<'_>,
     facts: &Facts,
-    wish: Option<ExistingRows>,
     (connection, snapshot): (&mut Connection, &Snapshot),
+    on_wait: &mut impl FnMut(&str),
 ) -> Result<Before, SetupError> {
-    if wish == Some(ExistingRows::Keep) {
-        return Ok(Before::Kept);
-    }
+    let Setup { session, needs, existing_rows, .. } = *setup;
     let (client, table) = (session.client(), || needs.mapping.table.clone());
+    match existing_rows {
+        Some(ExistingRows::Keep) => return Ok(Before::Kept),
+        Some(ExistingRows::Missing) => {
+            let missing = Missing::find(setup, facts, Some(snapshot), on_wait).await?;
+            return complete(setup, facts, &missing, connection).await;
+        }
+        Some(ExistingRows::Send) | None => {}
+    }
     let exist = rows_exist(client, needs, snapshot).await;
-    match (exist.map_err(|source| SetupError::RowsUnseen { table: table(), source })?, wish) {
+    match (exist.map_err(|source| SetupError::RowsUnseen { table: table(), source })?, existing_rows) {
         (false, _) => Ok(Before::Nothing),
         (true, None) => Err(SetupError::Refused(vec![Problem::ExistingRows(table())])),
         (true, Some(_)) => {
-            let sent = send(client, needs, facts, connection).await;
-            if sent.is_err() && !client.is_closed() {
-                client.batch_execute("ROLLBACK").await.map_err(SqlError::from)?;
-            }
-            sent.map(Before::Sent).map_err(|source| SetupError::RowsUnsent { table: table(), source })
+            let sql = statement::existing_rows(needs, facts);
+            let again = Again { sql: &sql, values: &[], forgets: false };
+            send(client, needs, again, connection).await.map(Before::Sent)
         }
     }
+}
+
+/// Inserts again what is missing in the stream, and forgets up to where an earlier slot was confirmed.
+async fn complete(
+    setup: &Setup<'_>,
+    facts: &Facts,
+    missing: &Missing,
+    connection: &mut Connection,
+) -> Result<Before, SetupError> {
+    let (client, needs, forgets) = (setup.session.client(), setup.needs, facts.watermark.is_some());
+    if missing.count > 0 {
+        let again = Again { sql: &missing.sql, values: &[&missing.held], forgets };
+        return send(client, needs, again, connection).await.map(Before::Completed);
+    }
+    if forgets {
+        forget_watermark(client, needs).await.map_err(SqlError::from)?;
+    }
+    Ok(if missing.looked_at == 0 { Before::Nothing } else { Before::Completed(0) })
+}
+
+async fn forget_watermark(client: &Client, needs: &Needs) -> Result<u64, tokio_postgres::Error> {
+    client.execute(&statement::forget_watermark(needs), &[&needs.slot]).await
 }
 
 /// Whether there are rows that the slot does not send.
@@ -138,12 +175,43 @@ async fn as_far_as_seen(
     }
 }
 
-/// Inserts again what is there, and has the slot begin right before; how many rows that are.
-async fn send(client: &Client, needs: &Needs, facts: &Facts, connection: &mut Connection) -> Result<u64, RowsError> {
+/// Which rows are inserted again.
+struct Again<'a> {
+    /// The statement.
+    sql: &'a str,
+    /// Its parameters.
+    values: &'a [&'a (dyn ToSql + Sync)],
+    /// Whether it is forgotten up to where an earlier slot was confirmed.
+    forgets: bool,
+}
+
+/// Inserts rows again, and has the slot begin right before; how many that are.
+async fn send(
+    client: &Client,
+    needs: &Needs,
+    again: Again<'_>,
+    connection: &mut Connection,
+) -> Result<u64, SetupError> {
+    let sent = insert_again(client, needs, again, connection).await;
+    if sent.is_err() && !client.is_closed() {
+        client.batch_execute("ROLLBACK").await.map_err(SqlError::from)?;
+    }
+    sent.map_err(|source| SetupError::RowsUnsent { table: needs.mapping.table.clone(), source })
+}
+
+async fn insert_again(
+    client: &Client,
+    needs: &Needs,
+    Again { sql, values, forgets }: Again<'_>,
+    connection: &mut Connection,
+) -> Result<u64, RowsError> {
     client.batch_execute(&statement::begin_alone(needs)).await.map_err(SqlError::from)?;
     connection.flush_log().await?;
     client.execute(statement::SKIP_TO_END, &[&needs.slot]).await.map_err(SqlError::from)?;
-    let sent = client.execute(&statement::existing_rows(needs, facts), &[]).await.map_err(SqlError::from)?;
+    let sent = client.execute(sql, values).await.map_err(SqlError::from)?;
+    if forgets {
+        forget_watermark(client, needs).await.map_err(SqlError::from)?;
+    }
     client.batch_execute("COMMIT").await.map_err(SqlError::from)?;
     Ok(sent)
 }

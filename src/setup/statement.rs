@@ -129,6 +129,54 @@ pub(super) const SKIP_TO_END: &str = "SELECT pg_replication_slot_advance($1, pg_
 
 /// Inserts again the rows that are visible.
 pub(super) fn existing_rows(needs: &Needs, facts: &Facts) -> String {
+    rows_again(needs, facts, "true")
+}
+
+/// Asks for the ids of rows that may never have been sent; `by_status` says whether the delivery status counts.
+pub(super) fn unsent_ids(needs: &Needs, facts: &Facts, by_status: bool) -> String {
+    let values = [
+        ("{id}", &*Expressions::of(needs, facts).id),
+        ("{table}", &*needs.mapping.table.to_string()),
+        ("{unsent}", &*unsent(needs, facts, by_status)),
+    ];
+    fill(include_str!("../../sql/unsent_ids.sql"), &values)
+}
+
+/// Inserts again the rows that may never have been sent and whose ids are not among $1.
+pub(super) fn missing_rows(needs: &Needs, facts: &Facts, by_status: bool) -> String {
+    let Expressions { id, .. } = Expressions::of(needs, facts);
+    let unsent = unsent(needs, facts, by_status);
+    let held = format!("NOT EXISTS (SELECT FROM unnest($1::text[]) held(id) WHERE held.id = t.{id}::text)");
+    rows_again(needs, facts, &format!("{unsent}\n   AND {held}"))
+}
+
+/// The condition for it.
+fn unsent(needs: &Needs, facts: &Facts, by_status: bool) -> String {
+    let Expressions { id, xid, .. } = Expressions::of(needs, facts);
+    let mut all = Vec::new();
+    if facts.status_objects.has_dead_letters {
+        let letters = needs.dead_letters();
+        all.push(format!(
+            "NOT EXISTS (SELECT FROM {letters} d WHERE d.event_id = t.{id}::text AND d.state <> 'retried')"
+        ));
+    }
+    if by_status {
+        let (watermark, slot) = (needs.watermark(), escape_literal(&needs.slot));
+        all.push(format!(
+            "NOT COALESCE(pg_visible_in_snapshot({xid}, (SELECT w.delivered FROM {watermark} w WHERE w.slot = {slot}\n         \
+             AND w.system_id = (SELECT c.system_identifier::text FROM pg_control_system() c))), false)"
+        ));
+    }
+    if all.is_empty() { "true".to_owned() } else { all.join("\n   AND ") }
+}
+
+/// Forgets what a slot had confirmed.
+pub(super) fn forget_watermark(needs: &Needs) -> String {
+    format!("DELETE FROM {} WHERE slot = $1", needs.watermark())
+}
+
+/// Inserts rows again as they were.
+fn rows_again(needs: &Needs, facts: &Facts, unsent: &str) -> String {
     let Expressions { xid, created_at, .. } = Expressions::of(needs, facts);
     let columns = facts.table.iter().flat_map(|table| &table.columns).filter(|column| !column.is_generated);
     let names: Vec<&str> = columns.map(|column| column.name.as_str()).collect();
@@ -142,6 +190,7 @@ pub(super) fn existing_rows(needs: &Needs, facts: &Facts) -> String {
         ("{table}", &*needs.mapping.table.to_string()),
         ("{columns}", &*listed(names.iter().map(|name| escape_identifier(name)).collect())),
         ("{values}", &*listed(names.iter().map(value).collect())),
+        ("{unsent}", unsent),
         ("{order}", &*format!("{created_at}, t.walpost_place")),
     ];
     fill(include_str!("../../sql/existing_rows.sql"), &values)
@@ -152,8 +201,16 @@ pub(super) fn fails_over(server_version_num: i32) -> bool {
     server_version_num >= FAILS_OVER
 }
 
-/// Creates the slot; one that goes over to a standby where the server can do that.
-pub(super) fn slot(needs: &Needs, server_version_num: i32) -> String {
+/// Creates the slot, in place of one that is lost; one that goes over to a standby where the server can do that.
+pub(super) fn slot(needs: &Needs, facts: &Facts) -> String {
+    let created = new_slot(needs, facts.server.version_num);
+    if facts.slot.is_none() {
+        return created;
+    }
+    format!("SELECT pg_drop_replication_slot({});\n{created}", escape_literal(&needs.slot))
+}
+
+fn new_slot(needs: &Needs, server_version_num: i32) -> String {
     let template = if fails_over(server_version_num) {
         include_str!("../../sql/failover_slot.sql")
     } else {
@@ -179,8 +236,8 @@ mod tests {
         let sql = publication(&needs).unwrap();
         assert!(sql.contains(r#"CREATE PUBLICATION "{table}""; --" FOR TABLE public."{publication}""#), "{sql}");
         assert!(table(&needs).contains(r#"CREATE TABLE public."{publication}" ("#));
-        assert!(slot(&needs, 160_010).contains("('a''b', 'pgoutput');"));
-        assert!(slot(&needs, 170_000).contains("('a''b', 'pgoutput', failover => true);"));
+        assert!(new_slot(&needs, 160_010).contains("('a''b', 'pgoutput');"));
+        assert!(new_slot(&needs, 170_000).contains("('a''b', 'pgoutput', failover => true);"));
     }
 
     #[test]

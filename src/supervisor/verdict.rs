@@ -220,7 +220,7 @@ pub(crate) fn of_problem(problem: &Problem) -> Verdict {
         | Problem::RowFilter { .. } => (Code::PUBLICATION, Stop),
         Problem::WatermarkMissing(_) | Problem::WatermarkRights { .. } => (Code::WATERMARK, Stop),
         Problem::Retention(_) => (Code::RETENTION, Stop),
-        Problem::ExistingRows(_) => (Code::EXISTING_ROWS, Stop),
+        Problem::ExistingRows(_) | Problem::RowsUndecided { .. } => (Code::EXISTING_ROWS, Stop),
         Problem::SlotMissing(_) => (Code::SLOT_MISSING, Stop),
         Problem::SlotPlugin { .. }
         | Problem::SlotDatabase { .. }

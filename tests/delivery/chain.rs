@@ -173,7 +173,7 @@ async fn an_event_that_somebody_elses_message_displaced_goes_to_the_end_and_the_
 }
 
 /// Copies a folder.
-async fn copy(from: &Path, to: &Path) {
+pub(crate) async fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status().await.unwrap();
     assert!(status.success());
 }

@@ -228,6 +228,14 @@ async fn everything_works_with_the_least_rights() {
         assert_eq!(told, ["dead", "published"]);
         drop(shop);
         assert_eq!(daemon.terminate().await, 0);
+        root.batch_execute("SELECT pg_drop_replication_slot('walpost')").await.unwrap();
+        let anew = place.settings("walpost_setup").run(&["setup", "--existing-rows", "missing"]).await;
+        assert!(
+            anew.stdout.ends_with(": nothing of it is missing in stream OUTBOX\n"),
+            "{}{}",
+            anew.stdout,
+            anew.stderr
+        );
         refused::in_postgres(&place).await;
         refused::in_nats(&place).await;
     }

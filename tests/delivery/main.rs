@@ -23,6 +23,7 @@ mod killed;
 mod large;
 mod least;
 mod logs;
+mod missing;
 mod nonsense;
 mod other_tables;
 mod partition;

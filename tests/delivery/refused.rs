@@ -45,7 +45,7 @@ async fn a_slot_that_is_lost_is_told_with_the_place_it_was_at() {
         client.batch_execute("SELECT pg_logical_emit_message(false, 'fill', 'x'), pg_switch_wal()").await.unwrap();
     }
     client.batch_execute("CHECKPOINT").await.unwrap();
-    let words = ["slot \"walpost\" is invalidated: wal_removed", "SELECT pg_drop_replication_slot('walpost');"];
+    let words = ["slot \"walpost\" is invalidated: wal_removed", "run `walpost setup --existing-rows missing`"];
     assert_refused(&settings, "run", "WP0303", &words).await;
 }
 

@@ -195,7 +195,7 @@ async fn rows_from_a_time_without_the_publication_end_it_and_the_way_on_is_told(
     world.commit(EVENT).await;
     let last = world.ended_with("WP0202").await;
     assert!(
-        last["action"].as_str().unwrap().contains("drop the slot, run `walpost setup --existing-rows keep`"),
+        last["action"].as_str().unwrap().contains("drop the slot, and run `walpost setup --existing-rows missing`"),
         "{last}"
     );
     // Making it again does not help, and the next one says the same.
@@ -204,7 +204,7 @@ async fn rows_from_a_time_without_the_publication_end_it_and_the_way_on_is_told(
     let last: Value = serde_json::from_str(answer.stderr.lines().last().unwrap()).unwrap();
     assert_eq!((answer.code, &last["code"]), (Some(1), &"WP0202".into()), "{}", answer.stderr);
     assert!(
-        last["action"].as_str().unwrap().contains("drop the slot, run `walpost setup --existing-rows keep`"),
+        last["action"].as_str().unwrap().contains("drop the slot, and run `walpost setup --existing-rows missing`"),
         "{last}"
     );
 }

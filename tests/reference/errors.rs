@@ -124,11 +124,12 @@ fn problems() -> Vec<Problem> {
         P::SlotDatabase { slot: name(), found: "a".into(), expected: "b".into() },
         P::SlotTemporary(name()),
         P::SlotTwoPhase(name()),
-        P::SlotLost { slot: name(), reason: "wal_removed".into(), confirmed: "0/0".into(), watermark: table() },
-        P::SlotGone { slot: name(), confirmed: "0/0".into(), watermark: table() },
+        P::SlotLost { slot: name(), reason: "wal_removed".into(), confirmed: "0/0".into() },
+        P::SlotGone { slot: name(), confirmed: "0/0".into() },
         P::WatermarkMissing(table()),
         P::WatermarkRights { table: table(), role: "walpost".into() },
         P::ExistingRows(table()),
+        P::RowsUndecided { table: table(), stream: name(), count: 3 },
     ];
     let of_retention = [
         R::NoStatus(table()),

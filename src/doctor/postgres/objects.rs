@@ -64,6 +64,7 @@ fn check_of(problem: &Problem) -> Option<Check> {
         Problem::ColumnsLeftOut { .. } => Check::PUBLICATION_COLUMNS,
         Problem::RowFilter { .. } => Check::PUBLICATION_ROWS,
         Problem::ExistingRows(_)
+        | Problem::RowsUndecided { .. }
         | Problem::SlotMissing(_)
         | Problem::SlotPlugin { .. }
         | Problem::SlotDatabase { .. }

@@ -139,14 +139,13 @@ impl Patient {
 
     /// What `walpost setup` does, as the owner of the database.
     pub(crate) async fn set_up(&self) {
-        self.try_to_set_up(false).await.unwrap_or_else(|error| panic!("{error}: {:?}", error.problems()));
+        self.try_to_set_up(None).await.unwrap_or_else(|error| panic!("{error}: {:?}", error.problems()));
     }
 
-    async fn try_to_set_up(&self, keeps_rows: bool) -> Result<(), SetupError> {
+    async fn try_to_set_up(&self, existing_rows: Option<ExistingRows>) -> Result<(), SetupError> {
         let plan = self.plan();
         let broker = Broker::connect(&plan.broker).await.unwrap();
         let (session, needs, stream) = (&self.admin, &plan.needs, &plan.stream);
-        let existing_rows = keeps_rows.then_some(ExistingRows::Keep);
         let setup = Setup { session, needs, inspector: &broker.inspector(), stream, existing_rows };
         setup.apply(|_| {}).await.map(drop)
     }
@@ -291,10 +290,13 @@ impl Patient {
         match command.split(' ').next().unwrap() {
             "walpost" if command == "walpost webhooks setup" => self.set_up_webhooks().await,
             // It creates what it can: what then stands in its way is found next.
-            "walpost" => match self.try_to_set_up(command.ends_with("--existing-rows keep")).await {
-                Ok(()) | Err(SetupError::Refused(_)) => {}
-                Err(error) => panic!("{error:?}"),
-            },
+            "walpost" => {
+                let missing = command.ends_with("--existing-rows missing").then_some(ExistingRows::Missing);
+                match self.try_to_set_up(missing).await {
+                    Ok(()) | Err(SetupError::Refused(_)) => {}
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
             "nats" => self.nats(command.strip_prefix("nats ").unwrap()).await,
             "psql" => self.psql(command),
             _ => self.sql(command).await,

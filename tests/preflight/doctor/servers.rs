@@ -86,7 +86,7 @@ const HELD_BACK: &[Fault] = &[
     Fault { plant: &["sql ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", "sql SELECT pg_reload_conf()", SWITCH, SWITCH, SWITCH,
                      "sql CHECKPOINT"],
             check: "slot", verdict: Critical, found: "is invalidated: wal_removed",
-            remedy: "run `SELECT pg_drop_replication_slot('{name}'); DELETE FROM public.walpost_watermark", mend: &[] },
+            remedy: "run `walpost setup --existing-rows missing`", mend: &[] },
 ];
 
 #[tokio::test]

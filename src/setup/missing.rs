@@ -1,0 +1,140 @@
+//! Which rows of the outbox were never sent, when the slot that would have sent them is lost.
+//!
+//! Input: the rows that a new slot does not send, the ids that the stream holds, the delivery status. Output: SQL that inserts
+//! again what is missing, and how much that is.
+//!
+//! A row was sent if the stream holds its id. A stream that drops messages may have held it: then the delivery status tells, if
+//! it was told by this very stream and reaches no further than that. Where neither tells, nobody guesses. Dead letters are
+//! not sent again: somebody decides about each.
+
+use std::collections::HashSet;
+
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::{Duration, Instant};
+
+use super::{Setup, SetupError, statement};
+use crate::{
+    postgres::sql::SqlError,
+    preflight::{Facts, Problem},
+    publish::StreamExtent,
+    relay::Watermark,
+    replication::Snapshot,
+};
+
+/// How often somebody who waits is told how far it is.
+const PROGRESS: Duration = Duration::from_secs(5);
+
+/// What was found out about rows that a new slot does not send.
+#[derive(Debug)]
+pub(super) struct Missing {
+    /// How many rows were looked at.
+    pub(super) looked_at: usize,
+    /// How many of them are missing in the stream.
+    pub(super) count: usize,
+    /// Those that the stream holds: the statement's parameter.
+    pub(super) held: Vec<String>,
+    /// Inserts again whatever is not among these.
+    pub(super) sql: String,
+}
+
+impl Missing {
+    /// Finds out about the rows that are visible in the snapshot, or now; `on_wait` is told how far it is.
+    pub(super) async fn find(
+        setup: &Setup<'_>,
+        facts: &Facts,
+        snapshot: Option<&Snapshot>,
+        on_wait: &mut impl FnMut(&str),
+    ) -> Result<Self, SetupError> {
+        let (needs, inspector) = (setup.needs, setup.inspector);
+        let extent = inspector.extent().await?;
+        let is_whole = extent.as_ref().is_none_or(StreamExtent::is_whole);
+        let has_status = facts.has_xid() && facts.status_objects.has_columns;
+        let reached = |(watermark, extent)| is_reached(watermark, extent);
+        let by_status = !is_whole && has_status && facts.watermark.as_ref().zip(extent.as_ref()).is_some_and(reached);
+        let mut unseen = rows(setup, &statement::unsent_ids(needs, facts, by_status), snapshot).await?;
+        let (looked_at, mut held) = (unseen.len(), Vec::new());
+        if let Some(extent) = extent.filter(|extent| looked_at > 0 && extent.messages > 0) {
+            let mut told = Instant::now();
+            let look = |id: &str, read: u64| {
+                held.extend(unseen.take(id));
+                if told.elapsed() >= PROGRESS {
+                    told = Instant::now();
+                    let (stream, of) = (&extent.identity.name, extent.messages);
+                    on_wait(&format!("comparing with stream {stream}: {read} of {of} messages"));
+                }
+            };
+            inspector.ids(look).await?;
+        }
+        let count = unseen.len();
+        if count > 0 && !is_whole && !by_status {
+            let (table, stream) = (needs.mapping.table.clone(), setup.stream.name.clone());
+            return Err(SetupError::Refused(vec![Problem::RowsUndecided { table, stream, count }]));
+        }
+        Ok(Self { looked_at, count, held, sql: statement::missing_rows(needs, facts, by_status) })
+    }
+}
+
+/// Whether the stream is the one that was written, and reaches to the last event that is known to be stored: then it has lost
+/// nothing at its end, and what it does not hold of that it has dropped.
+fn is_reached(watermark: &Watermark, extent: &StreamExtent) -> bool {
+    let last = watermark.mark.confirmed.event;
+    watermark.stream == extent.identity && last.is_some_and(|last| last.sequence <= extent.last_sequence)
+}
+
+/// The ids that a query gives.
+async fn rows(setup: &Setup<'_>, sql: &str, snapshot: Option<&Snapshot>) -> Result<HashSet<String>, SetupError> {
+    let client = setup.session.client();
+    let unseen = |source| SetupError::RowsUnseen { table: setup.needs.mapping.table.clone(), source };
+    let query = async || {
+        if let Some(snapshot) = snapshot {
+            client.batch_execute(&statement::in_snapshot(snapshot)).await?;
+        }
+        let none: [&str; 0] = [];
+        let ids = client.query_raw(sql, none).await?.map(|row| row?.try_get::<_, Option<String>>(0));
+        ids.try_filter_map(async |id| Ok(id)).try_collect().await
+    };
+    let ids: Result<_, tokio_postgres::Error> = query().await;
+    if snapshot.is_some() && !client.is_closed() {
+        client.batch_execute("ROLLBACK").await.map_err(SqlError::from)?;
+    }
+    ids.map_err(|error| unseen(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        lsn::Lsn,
+        position::{Place, Source},
+        publish::StreamIdentity,
+        relay::{Confirmed, Mark, Stored},
+    };
+
+    #[test]
+    fn the_status_tells_of_the_stream_that_was_written_if_that_has_lost_nothing_at_its_end() {
+        let identity = |name: &str, created_ns| StreamIdentity { name: name.into(), created_ns };
+        let watermark = |event: Option<u64>| Watermark {
+            source: Source { system_id: 7, timeline: 1, slot: "walpost".into() },
+            stream: identity("OUTBOX", 5),
+            mark: Mark {
+                confirmed: Confirmed {
+                    lsn: Lsn::new(9),
+                    event: event
+                        .map(|sequence| Stored { place: Place { commit_lsn: Lsn::new(8), index: 0 }, sequence }),
+                },
+                ceiling: Lsn::new(9),
+            },
+        };
+        let extent = |identity, last_sequence| StreamExtent { identity, messages: 3, last_sequence };
+        for (event, found, tells) in [
+            (Some(10), extent(identity("OUTBOX", 5), 10), true),
+            (Some(10), extent(identity("OUTBOX", 5), 12), true),
+            (Some(10), extent(identity("OUTBOX", 5), 9), false),
+            (None, extent(identity("OUTBOX", 5), 12), false),
+            (Some(10), extent(identity("OUTBOX", 6), 12), false),
+            (Some(10), extent(identity("OTHER", 5), 12), false),
+        ] {
+            assert_eq!(is_reached(&watermark(event), &found), tells, "{event:?} {found:?}");
+        }
+    }
+}
