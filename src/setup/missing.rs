@@ -24,12 +24,22 @@ use crate::{
 /// How often somebody who waits is told how far it is.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// What was found out about rows that a new slot does not send.
+/// Rows that a new slot does not send, and that may not have been sent before.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    ids: HashSet<String>,
+    /// The stream; none if there is none.
+    extent: Option<StreamExtent>,
+    /// Whether rows that are shown published are not among them.
+    by_status: bool,
+}
+
+/// What of them is missing in the stream.
 #[derive(Debug)]
 pub(super) struct Missing {
     /// How many rows were looked at.
     pub(super) looked_at: usize,
-    /// How many of them are missing in the stream.
+    /// How many of them are missing.
     pub(super) count: usize,
     /// Those that the stream holds: the statement's parameter.
     pub(super) held: Vec<String>,
@@ -37,40 +47,51 @@ pub(super) struct Missing {
     pub(super) sql: String,
 }
 
-impl Missing {
-    /// Finds out about the rows that are visible in the snapshot, or now; `on_wait` is told how far it is.
-    pub(super) async fn find(
+impl Unsent {
+    /// Looks at the rows that are visible in the snapshot, or now.
+    pub(super) async fn look(
         setup: &Setup<'_>,
         facts: &Facts,
         snapshot: Option<&Snapshot>,
-        on_wait: &mut impl FnMut(&str),
     ) -> Result<Self, SetupError> {
-        let (needs, inspector) = (setup.needs, setup.inspector);
-        let extent = inspector.extent().await?;
-        let is_whole = extent.as_ref().is_none_or(StreamExtent::is_whole);
+        let extent = setup.inspector.extent().await?;
         let has_status = facts.has_xid() && facts.status_objects.has_columns;
         let reached = |(watermark, extent)| is_reached(watermark, extent);
-        let by_status = !is_whole && has_status && facts.watermark.as_ref().zip(extent.as_ref()).is_some_and(reached);
-        let mut unseen = rows(setup, &statement::unsent_ids(needs, facts, by_status), snapshot).await?;
-        let (looked_at, mut held) = (unseen.len(), Vec::new());
+        let by_status = has_status
+            && extent.as_ref().is_some_and(|extent| !extent.is_whole())
+            && facts.watermark.as_ref().zip(extent.as_ref()).is_some_and(reached);
+        let ids = rows(setup, &statement::unsent_ids(setup.needs, facts, by_status), snapshot).await?;
+        Ok(Self { ids, extent, by_status })
+    }
+
+    /// Compares them with the stream; `on_wait` is told how far it is.
+    pub(super) async fn compare(
+        self,
+        setup: &Setup<'_>,
+        facts: &Facts,
+        on_wait: &mut impl FnMut(&str),
+    ) -> Result<Missing, SetupError> {
+        let Self { mut ids, extent, by_status } = self;
+        let is_whole = extent.as_ref().is_none_or(StreamExtent::is_whole);
+        let (looked_at, mut held) = (ids.len(), Vec::new());
         if let Some(extent) = extent.filter(|extent| looked_at > 0 && extent.messages > 0) {
             let mut told = Instant::now();
             let look = |id: &str, read: u64| {
-                held.extend(unseen.take(id));
+                held.extend(ids.take(id));
                 if told.elapsed() >= PROGRESS {
                     told = Instant::now();
                     let (stream, of) = (&extent.identity.name, extent.messages);
                     on_wait(&format!("comparing with stream {stream}: {read} of {of} messages"));
                 }
             };
-            inspector.ids(look).await?;
+            setup.inspector.ids(look).await?;
         }
-        let count = unseen.len();
+        let (needs, count) = (setup.needs, ids.len());
         if count > 0 && !is_whole && !by_status {
             let (table, stream) = (needs.mapping.table.clone(), setup.stream.name.clone());
             return Err(SetupError::Refused(vec![Problem::RowsUndecided { table, stream, count }]));
         }
-        Ok(Self { looked_at, count, held, sql: statement::missing_rows(needs, facts, by_status) })
+        Ok(Missing { looked_at, count, held, sql: statement::missing_rows(needs, facts, by_status) })
     }
 }
 

@@ -20,7 +20,7 @@ mod slot;
 mod statement;
 
 pub use error::{RowsError, SetupError};
-use missing::Missing;
+use missing::Unsent;
 use slot::Before;
 pub use slot::ExistingRows;
 
@@ -169,7 +169,7 @@ impl Setup<'_> {
 
     /// What would become of them if those that are missing in the stream are to be sent.
     async fn planned_for_missing(&self, facts: &Facts) -> Result<Option<PlannedStep>, SetupError> {
-        let missing = Missing::find(self, facts, None, &mut |_: &str| {}).await?;
+        let missing = Unsent::look(self, facts, None).await?.compare(self, facts, &mut |_: &str| {}).await?;
         let step = self.completed(missing.count as u64);
         let text = if missing.count > 0 { missing.sql } else { String::new() };
         Ok((missing.looked_at > 0).then_some(PlannedStep {

@@ -8,15 +8,21 @@
 //! slot begins behind what others have committed since it was made, because that is inserted again, too. (The table cannot be
 //! locked before the slot is made: that waits for the transactions which would wait for the table.)
 //!
-//! A slot in place of one that is lost stands beyond what the watermark says was confirmed, so whoever reads it is refused. That
-//! lasts until the watermark is forgotten, in the transaction that inserts the rows.
+//! A slot in place of one that is lost stands beyond what the watermark says was confirmed, so a relay refuses it. That lasts until
+//! the watermark is forgotten, in the transaction that inserts the rows. (Within the 64 KiB that a relay which was killed may
+//! have gone beyond its watermark, another one may take the slot before that. Then the rows cannot be inserted, and setup says so.)
 
 use std::pin::pin;
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, error::SqlState, types::ToSql};
 
-use super::{SLOW, Setup, SetupError, error::RowsError, missing::Missing, statement};
+use super::{
+    SLOW, Setup, SetupError,
+    error::RowsError,
+    missing::{Missing, Unsent},
+    statement,
+};
 use crate::{
     postgres::sql::{Session, SqlError, exists_already},
     preflight::{Facts, Needs, Problem},
@@ -107,7 +113,11 @@ async fn see_to_rows(
     match existing_rows {
         Some(ExistingRows::Keep) => return Ok(Before::Kept),
         Some(ExistingRows::Missing) => {
-            let missing = Missing::find(setup, facts, Some(snapshot), on_wait).await?;
+            let unsent = Unsent::look(setup, facts, Some(snapshot)).await?;
+            // It ends the snapshot's transaction, which need not stay open while the stream is read.
+            let ended = connection.flush_log().await;
+            ended.map_err(|source| SetupError::RowsUnsent { table: table(), source: source.into() })?;
+            let missing = unsent.compare(setup, facts, on_wait).await?;
             return complete(setup, facts, &missing, connection).await;
         }
         Some(ExistingRows::Send) | None => {}
