@@ -57,7 +57,7 @@ def test_the_demo_has_what_walpost_needs_and_stays_on_this_machine() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     assert "wal_level=logical" in services["postgres"]["command"]
     assert "-js" in services["nats"]["command"]
-    assert services["walpost"]["command"] == ["run", "--setup", "--existing-rows", "send"]
+    assert services["walpost"]["command"] == ["run", "--setup", "--existing-rows", "missing"]
     for service in services.values():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     known = (ROOT / "docs" / "reference" / "config.md").read_text()
