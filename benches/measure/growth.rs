@@ -2,7 +2,8 @@
 //! it takes longer to start when there is much to do or much done.
 //!
 //! `-- growth --sizes 50000,500000,5000000 --growth-events 100000 --rounds 3`. Each row is a backlog that is drained with everything
-//! on; the run with the median time counts. Beside the number of events stands the bare relay: what both lose there, the servers lose. The start is the time from the start of the process until it leads.
+//! on; the run with the median time counts. Beside the number of events stands the bare relay: what both lose there, the servers
+//! lose. The start is the time from the start of the process until it leads.
 
 use serde_json::{Value, json};
 

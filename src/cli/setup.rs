@@ -24,7 +24,8 @@ use crate::{
 #[command(after_help = "\
 It creates the outbox table, the tables and functions of the delivery status, the
 publication, the stream and the slot.
-What exists already stays as it is, so the command can be repeated.")]
+What exists already stays as it is, so the command can be repeated.
+With --existing-rows missing a slot that is lost is made anew, and what it did not send is sent.")]
 pub struct SetupArgs {
     /// Print the SQL and the stream settings, and change nothing.
     #[arg(long)]

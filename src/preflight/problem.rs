@@ -119,6 +119,10 @@ pub enum Problem {
         stream: String,
         /// How many rows.
         count: usize,
+        /// The slot.
+        slot: String,
+        /// The table of watermarks.
+        watermark: TableName,
     },
     /// The slot does not exist.
     #[error("replication slot {0:?} does not exist")]
@@ -277,11 +281,11 @@ impl Problem {
                                       stay as they are; they count as published then"
                     .to_owned()
             }
-            Self::RowsUndecided { .. } => {
-                "delete the rows that were sent and repeat it, or repeat it with `--existing-rows keep` \
-                                           and insert again those that were not"
-                    .to_owned()
-            }
+            Self::RowsUndecided { slot, watermark, .. } => format!(
+                "delete the rows that were sent, run `DELETE FROM {watermark} WHERE slot = {};`, then `walpost setup \
+                 --existing-rows send`, which sends all that are left",
+                escape_literal(slot)
+            ),
             Self::GeneratedColumn { .. } => "map an ordinary column under [outbox.columns]".to_owned(),
             Self::NoInserts(publication) => {
                 format!("run `ALTER PUBLICATION {} SET (publish = 'insert');`", quoted(publication))

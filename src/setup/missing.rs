@@ -88,8 +88,13 @@ impl Unsent {
         }
         let (needs, count) = (setup.needs, ids.len());
         if count > 0 && !is_whole && !by_status {
-            let (table, stream) = (needs.mapping.table.clone(), setup.stream.name.clone());
-            return Err(SetupError::Refused(vec![Problem::RowsUndecided { table, stream, count }]));
+            return Err(SetupError::Refused(vec![Problem::RowsUndecided {
+                table: needs.mapping.table.clone(),
+                stream: setup.stream.name.clone(),
+                count,
+                slot: needs.slot.clone(),
+                watermark: needs.watermark(),
+            }]));
         }
         Ok(Missing { looked_at, count, held, sql: statement::missing_rows(needs, facts, by_status) })
     }

@@ -2,7 +2,8 @@
 //!
 //! Input: a session, [`Needs`], the stream and its plan. Output: one [`Step`] for each part, or a plan of the same steps
 //! that changes nothing. What is there and does not fit is refused with the problem that preflight has for it: setup
-//! creates, and alters nothing but what is walpost's own and of an older version.
+//! creates, and alters nothing but what is walpost's own and of an older version; and a slot that is lost is made anew if
+//! somebody says that what it would have sent is to be looked for.
 //!
 //! The order is fixed: tables, delivery status, publication, stream, slot.
 //! - The publication comes before the slot. Decoding looks at the catalog as it was when a change was made; a change

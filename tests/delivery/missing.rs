@@ -243,7 +243,20 @@ async fn what_a_broker_lost_that_it_had_confirmed_to_store_is_sent_from_the_tabl
         place.drop_slot().await;
         if drops {
             // The status says of the first event, which was dropped, what it says of the five that were lost.
-            place.refused("has 11 rows that stream \"OUTBOX\" does not hold, and it has dropped messages").await;
+            let words = "has 11 rows that stream \"OUTBOX\" does not hold, and it has dropped messages";
+            let answer = place.refused(words).await;
+            // What the hint says.
+            let forget = "DELETE FROM public.walpost_watermark WHERE slot = 'walpost';";
+            for part in [forget, "`walpost setup --existing-rows send`"] {
+                assert!(answer.stderr.contains(part), "{}", answer.stderr);
+            }
+            place.commit(&format!("DELETE FROM outbox WHERE payload::int < 10; {forget}")).await;
+            let sent = place.settings.run(&["setup", "--existing-rows", "send"]).await;
+            assert!(sent.stdout.ends_with("sent     10 rows that were in table public.outbox\n"), "{}", sent.stderr);
+            let daemon = place.settings.lead().await;
+            place.until_published().await;
+            assert_eq!(place.reader.last_sequence().await, 20);
+            assert_eq!(daemon.terminate().await, 0);
             continue;
         }
         place.set_up("sent     10 rows of table public.outbox that were missing in stream OUTBOX").await;

@@ -129,7 +129,7 @@ fn problems() -> Vec<Problem> {
         P::WatermarkMissing(table()),
         P::WatermarkRights { table: table(), role: "walpost".into() },
         P::ExistingRows(table()),
-        P::RowsUndecided { table: table(), stream: name(), count: 3 },
+        P::RowsUndecided { table: table(), stream: name(), count: 3, slot: name(), watermark: table() },
     ];
     let of_retention = [
         R::NoStatus(table()),
